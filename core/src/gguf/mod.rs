@@ -1,0 +1,1 @@
+//! GGUF files: bounds-checked reader, header syntax with caps, and the proof of the layout.

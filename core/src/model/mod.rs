@@ -1,0 +1,1 @@
+//! Models: configuration, shape-checked weights, one file per architecture, and the KV cache.

@@ -1,0 +1,1 @@
+//! One conversation with a model: its KV cache, its tokens, its logits.

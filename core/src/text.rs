@@ -1,0 +1,1 @@
+//! Token bytes to text: whole UTF-8 characters, and stop strings across token borders.

@@ -1,0 +1,1 @@
+//! How many threads can really run: quota, affinity and fast cores.
