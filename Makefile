@@ -1,0 +1,71 @@
+# Every target does the set-up that it needs: `make demo` and `make test` work on a fresh clone.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash -euo pipefail
+PYTHON ?= $(shell .ci/python)
+BIN := .venv/bin
+RUST := Cargo.toml Cargo.lock $(shell find core/Cargo.toml core/src binding -name '*.rs' -o -name Cargo.toml)
+CODE := python tests $(wildcard benchmarks models scripts)
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+setup: .venv/.dev ## .venv with the built core, the package and the development tools
+
+demo: .venv/.built ## the demo model answers a prompt, with its speeds
+	$(BIN)/edgewise run demo -p "What is a language model?"
+
+test: .venv/.dev ## Rust and Python tests
+	cargo test --workspace --quiet
+	$(BIN)/pytest
+
+test-long: .venv/.dev ## the tests that take minutes too
+	cargo test --workspace --quiet -- --include-ignored
+	$(BIN)/pytest -m ''
+
+lint: .venv/.dev ## ruff, mypy, stub check, clippy, rustfmt; warnings are errors
+	$(BIN)/ruff check $(CODE) && $(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+	MYPYPATH=python $(BIN)/python -m mypy.stubtest edgewise._core
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo fmt --all --check
+
+format: .venv/.dev ## rewrite the sources the way lint wants them
+	$(BIN)/ruff check --fix-only $(CODE) && $(BIN)/ruff format $(CODE)
+	cargo fmt --all
+
+bench: .venv/.dev ## speed beside llama.cpp, interleaved in one run
+	$(BIN)/python benchmarks/bench.py
+
+fuzz: ## 60 seconds of each fuzz target
+	scripts/fuzz
+
+wheel: .venv/.tools ## manylinux wheel for this architecture, checked, in dist/
+	scripts/wheel
+
+arm-setup: ## the Debian packages for the Arm targets below
+	scripts/arm-setup
+
+wheel-arm: .venv/.tools ## aarch64 wheel, cross-built, installed and run under qemu
+	scripts/wheel-arm
+
+test-arm: ## the Arm kernels under qemu
+	scripts/test-arm
+
+clean: ## remove everything that was built
+	rm -rf .venv build dist target python/edgewise/_core*.so
+
+# Stamps: a target is remade only when what it was made from has changed.
+.venv/.tools:
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet 'maturin>=1.9,<2'
+	touch $@
+
+.venv/.built: .venv/.tools pyproject.toml $(RUST)
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release --quiet
+	touch $@
+
+.venv/.dev: .venv/.built pyproject.toml
+	[ $@ -nt pyproject.toml ] || VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release --quiet --extras dev
+	touch $@
+
+.PHONY: help setup demo test test-long lint format bench fuzz wheel arm-setup wheel-arm test-arm clean

@@ -1,0 +1,116 @@
+"""The `edgewise` command: finds the verb, loads only that one, and turns errors into two lines."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+    from typing import Protocol
+
+    class Verb(Protocol):
+        """What each file in this folder offers."""
+
+        EPILOG: str
+
+        def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+            """Declares the verb's arguments."""
+
+        def run(self, arguments: argparse.Namespace) -> int:
+            """Does it; the result is the exit code."""
+
+
+# One line per verb: the module of that name holds it.
+VERBS: dict[str, str] = {}
+
+EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+EPILOG = """\
+examples:
+  edgewise run demo -p "What is a language model?"
+  edgewise run model.gguf                     a chat, when typed at a terminal
+  edgewise show model.gguf                    what is inside a model file
+  edgewise doctor                             what Edgewise found on this machine
+
+exit codes: 0 ok, 1 failure, 2 wrong usage, 130 interrupted
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        argv: the arguments after the program's name; those of this process by default.
+
+    Returns:
+        The exit code: 0 ok, 1 failure, 2 wrong usage, 130 interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["--version"]:
+        from edgewise._core import VERSION
+
+        print(f"edgewise {VERSION}")
+        return EXIT_OK
+    try:
+        return _dispatch(arguments)
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader has what it wanted (`| head`); Python must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+
+
+def _dispatch(arguments: list[str]) -> int:
+    from edgewise.errors import EdgewiseError
+
+    if not arguments or arguments[0] not in VERBS:
+        top_parser().parse_args(arguments)
+        top_parser().print_help()
+        return EXIT_OK
+    name, *rest = arguments
+    verb: Verb = import_module(f"edgewise.cli.{name}")
+    parsed = verb_parser(name, verb).parse_args(rest)
+    try:
+        return verb.run(parsed)
+    except EdgewiseError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        if error.hint is not None:
+            print(f"hint: {error.hint}", file=sys.stderr)
+        return EXIT_FAILURE
+
+
+def top_parser() -> argparse.ArgumentParser:
+    """The parser of what comes before the verb."""
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        prog="edgewise",
+        description="Runs language models on the devices where they are used.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    for name, summary in VERBS.items():
+        verbs.add_parser(name, help=summary)
+    return parser
+
+
+def verb_parser(name: str, verb: Verb) -> argparse.ArgumentParser:
+    """The parser of one verb's arguments."""
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        prog=f"edgewise {name}",
+        description=VERBS[name],
+        epilog=verb.EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_arguments(parser)
+    return parser

@@ -1,0 +1,58 @@
+"""The one exception tree.
+
+```
+EdgewiseError
+├── ModelFileError      the file is malformed, truncated or inconsistent
+├── UnsupportedError    sound, but not something that this engine does
+├── InvalidArgument     an argument is out of its range (also a ValueError)
+├── ContextFull         the tokens do not fit the context window (also a ValueError)
+├── SystemRefused       no such file, no permission, no memory (also an OSError)
+└── InternalError       a bug in Edgewise
+```
+"""
+
+from __future__ import annotations
+
+
+class EdgewiseError(Exception):
+    """Everything that Edgewise raises on purpose.
+
+    Args:
+        message: the thing, the finding and the rule.
+        hint: the way out, where one is known.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message}\nhint: {self.hint}"
+
+    def __reduce__(self) -> tuple[type[EdgewiseError], tuple[str, str | None]]:
+        return type(self), (self.message, self.hint)
+
+
+class ModelFileError(EdgewiseError):
+    """The model file is malformed, truncated or inconsistent."""
+
+
+class UnsupportedError(EdgewiseError):
+    """The request is sound, but not something that this engine does."""
+
+
+class InvalidArgument(EdgewiseError, ValueError):
+    """An argument is out of its range."""
+
+
+class ContextFull(EdgewiseError, ValueError):
+    """The tokens do not fit the context window."""
+
+
+class SystemRefused(EdgewiseError, OSError):
+    """The operating system refused: no such file, no permission, no memory."""
+
+
+class InternalError(EdgewiseError):
+    """A bug in Edgewise: the message says where."""
