@@ -1,0 +1,285 @@
+//! Fork and join: persistent workers that run one closure together, and slices that they share piece by piece.
+
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+/// How long a thread that waits keeps its CPU before it parks: longer than the gap between two matrix products
+/// of one layer, shorter than anybody notices.
+const SPIN: Duration = Duration::from_micros(50);
+
+/// A closure that all threads of the pool are running, with its lifetime erased.
+///
+/// `Pool::run` does not return before `Shared::running` is zero, so nobody calls it after it is gone.
+#[derive(Clone, Copy)]
+struct Job(*const (dyn Fn(usize) + Sync));
+
+struct Shared {
+    /// Counts the jobs; a worker that sees a new value runs the job.
+    epoch: AtomicUsize,
+    /// Workers that have not finished the current job.
+    running: AtomicUsize,
+    /// The current job and the thread that waits for it. Written by the caller while `running` is zero,
+    /// read by workers between a new `epoch` and their decrement of `running`.
+    job: UnsafeCell<Option<(Job, Thread)>>,
+    /// The first panic of a worker in the current job.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    stop: AtomicBool,
+    spin: Duration,
+}
+
+// SAFETY: `job` is the only part that is not Sync; the protocol in its comment keeps writes and reads apart, with
+// Release/Acquire pairs on `epoch` (caller to worker) and `running` (worker to caller).
+unsafe impl Sync for Shared {}
+// SAFETY: the pointer in `job` is only dereferenced while the closure is borrowed by `Pool::run`, and it is Sync.
+unsafe impl Send for Shared {}
+
+/// Threads that wait for work and run it together with the caller.
+pub struct Pool {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+    /// Held while a job runs; a second caller, or a job that forks again, runs its parts itself.
+    busy: Mutex<()>,
+}
+
+impl Pool {
+    /// A pool of `threads` threads in all, the caller's included. Threads that cannot be started are done without.
+    ///
+    /// With more threads than the machine can run at once nobody spins: it would only keep others from working.
+    pub fn new(threads: usize) -> Self {
+        let can_run = thread::available_parallelism().map_or(1, usize::from);
+        let shared = Arc::new(Shared {
+            epoch: AtomicUsize::new(0),
+            running: AtomicUsize::new(0),
+            job: UnsafeCell::new(None),
+            panic: Mutex::new(None),
+            stop: AtomicBool::new(false),
+            spin: if threads > can_run { Duration::ZERO } else { SPIN },
+        });
+        let mut workers = Vec::new();
+        for index in 1..threads {
+            let shared = Arc::clone(&shared);
+            let name = format!("edgewise-{index}");
+            match thread::Builder::new().name(name).spawn(move || work(&shared, index)) {
+                Ok(worker) => workers.push(worker),
+                Err(_) => break,
+            }
+        }
+        Self { shared, workers, busy: Mutex::new(()) }
+    }
+
+    /// How many threads run a job.
+    pub fn threads(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    /// Calls `f(0)`, `f(1)`, ... `f(threads - 1)`, each on a thread of its own, and returns when all have.
+    ///
+    /// The calls must not wait for each other. A panic in one of them is passed on to the caller after all ended.
+    pub fn run(&self, f: &(dyn Fn(usize) + Sync)) {
+        let guard = match self.busy.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(std::sync::TryLockError::WouldBlock) => None,
+        };
+        if self.workers.is_empty() || guard.is_none() {
+            for index in 0..self.threads() {
+                f(index);
+            }
+            return;
+        }
+        let shared = &*self.shared;
+        // SAFETY: only the lifetime changes; `running` is zero again before this function returns or unwinds.
+        let job = Job(unsafe {
+            std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const (dyn Fn(usize) + Sync + 'static)>(f)
+        });
+        // SAFETY: `busy` is held and `running` is zero, so no worker reads the cell now.
+        unsafe { *shared.job.get() = Some((job, thread::current())) };
+        shared.running.store(self.workers.len(), Ordering::Relaxed);
+        shared.epoch.fetch_add(1, Ordering::Release);
+        for worker in &self.workers {
+            worker.thread().unpark();
+        }
+        let own = catch_unwind(AssertUnwindSafe(|| f(0)));
+        wait(shared.spin, || shared.running.load(Ordering::Acquire) == 0);
+        let theirs = shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(guard);
+        if let Err(panic) = own {
+            resume_unwind(panic);
+        }
+        if let Some(panic) = theirs {
+            resume_unwind(panic);
+        }
+    }
+
+    /// Calls `f(i)` for every `i` below `count`, each once, on whichever thread is free.
+    pub fn each(&self, count: usize, f: &(dyn Fn(usize) + Sync)) {
+        let next = AtomicUsize::new(0);
+        let job = |_| {
+            loop {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                if i >= count {
+                    break;
+                }
+                f(i);
+            }
+        };
+        if count > 1 {
+            self.run(&job);
+        } else {
+            job(0);
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.shared.epoch.fetch_add(1, Ordering::Release);
+        for worker in self.workers.drain(..) {
+            worker.thread().unpark();
+            // A worker catches the panics of its jobs, so there is nothing to learn from joining it.
+            let _ = worker.join();
+        }
+    }
+}
+
+/// Keeps the CPU for `spin`, then parks, until `done` holds. Whoever makes it hold unparks this thread.
+fn wait(spin: Duration, done: impl Fn() -> bool) {
+    if !spin.is_zero() {
+        let start = Instant::now();
+        loop {
+            for _ in 0..32 {
+                if done() {
+                    return;
+                }
+                std::hint::spin_loop();
+            }
+            if start.elapsed() > spin {
+                break;
+            }
+        }
+    }
+    while !done() {
+        thread::park();
+    }
+}
+
+/// The life of a worker: wait for a job, run it, report.
+fn work(shared: &Shared, index: usize) {
+    let mut seen = 0;
+    loop {
+        wait(shared.spin, || shared.epoch.load(Ordering::Acquire) != seen);
+        seen = seen.wrapping_add(1);
+        if shared.stop.load(Ordering::Relaxed) {
+            return;
+        }
+        // SAFETY: the caller wrote the cell before it raised `epoch`, and does not touch it while `running` > 0.
+        let Some((job, caller)) = (unsafe { (*shared.job.get()).clone() }) else { continue };
+        // SAFETY: the closure lives until `running` is zero, which needs the decrement below.
+        let result = catch_unwind(AssertUnwindSafe(|| unsafe { (*job.0)(index) }));
+        if let Err(panic) = result {
+            shared.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
+        }
+        if shared.running.fetch_sub(1, Ordering::Release) == 1 {
+            caller.unpark();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_thread_runs_once_per_job() {
+        for threads in [1, 2, 3, 7] {
+            let pool = Pool::new(threads);
+            assert_eq!(pool.threads(), threads);
+            let counts: Vec<AtomicUsize> = (0..threads).map(|_| AtomicUsize::new(0)).collect();
+            for _ in 0..200 {
+                pool.run(&|i| {
+                    counts[i].fetch_add(1, Ordering::Relaxed);
+                });
+            }
+            assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 200));
+        }
+    }
+
+    #[test]
+    fn each_item_runs_once() {
+        let pool = Pool::new(3);
+        for count in [0, 1, 2, 100] {
+            let counts: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
+            pool.each(count, &|i| {
+                counts[i].fetch_add(1, Ordering::Relaxed);
+            });
+            assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));
+        }
+    }
+
+    #[test]
+    fn workers_wake_after_they_parked() {
+        let pool = Pool::new(2);
+        for _ in 0..3 {
+            let count = AtomicUsize::new(0);
+            pool.run(&|_| {
+                count.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!(count.into_inner(), 2);
+            thread::sleep(SPIN * 20);
+        }
+    }
+
+    #[test]
+    fn a_panic_in_a_job_reaches_the_caller_and_the_pool_lives_on() {
+        let pool = Pool::new(3);
+        for bad in 0..3 {
+            let ended = AtomicUsize::new(0);
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                pool.run(&|i| {
+                    assert!(i != bad, "thread {i} fails");
+                    ended.fetch_add(1, Ordering::Relaxed);
+                });
+            }));
+            let message = *result.unwrap_err().downcast::<String>().unwrap();
+            assert_eq!(message, format!("thread {bad} fails"));
+            assert_eq!(ended.into_inner(), 2);
+        }
+        pool.run(&|_| {});
+    }
+
+    #[test]
+    fn a_job_that_forks_again_runs_the_parts_itself() {
+        let pool = Pool::new(2);
+        let count = AtomicUsize::new(0);
+        pool.run(&|_| {
+            pool.run(&|_| {
+                count.fetch_add(1, Ordering::Relaxed);
+            });
+        });
+        assert_eq!(count.into_inner(), 4);
+    }
+
+    #[test]
+    fn two_callers_may_share_a_pool() {
+        let pool = Pool::new(2);
+        let count = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        pool.run(&|_| {
+                            count.fetch_add(1, Ordering::Relaxed);
+                        });
+                    }
+                });
+            }
+        });
+        assert_eq!(count.into_inner(), 400);
+    }
+}

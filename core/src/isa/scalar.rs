@@ -1,0 +1,397 @@
+//! No instruction set in particular: plain loops over arrays, which the compiler turns into whatever the target has.
+
+use super::simd::{Kernel, LANES, Simd};
+
+/// The instruction set that every machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scalar(());
+
+impl Scalar {
+    /// Needs no proof.
+    pub const NEW: Self = Self(());
+}
+
+type F32 = [f32; LANES];
+type I32 = [i32; LANES];
+type Bytes = [u8; 64];
+
+/// Applies `f` to each element; a loop, so that it is unrolled into vector code.
+#[inline(always)]
+fn map<A: Copy, B: Copy + Default, const N: usize>(a: [A; N], f: impl Fn(A) -> B) -> [B; N] {
+    let mut out = [B::default(); N];
+    for i in 0..N {
+        out[i] = f(a[i]);
+    }
+    out
+}
+
+/// Applies `f` to each pair of elements.
+#[inline(always)]
+fn zip<A: Copy, B: Copy + Default, const N: usize>(a: [A; N], b: [A; N], f: impl Fn(A, A) -> B) -> [B; N] {
+    let mut out = [B::default(); N];
+    for i in 0..N {
+        out[i] = f(a[i], b[i]);
+    }
+    out
+}
+
+#[inline(always)]
+fn first<T: Copy, const N: usize>(x: &[T]) -> [T; N] {
+    *x.first_chunk().expect("a slice holds a vector")
+}
+
+/// Sums in the order in which vectors are folded, which also lets the compiler use them.
+#[inline(always)]
+fn fold<T: Copy + Default>(x: [T; LANES], f: impl Fn(T, T) -> T) -> T {
+    let mut x = x;
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            x[i] = f(x[i], x[i + width]);
+        }
+        width /= 2;
+    }
+    x[0]
+}
+
+/// One half float. Exponent and fraction move into place as an integer; a multiplication by 2^112 mends the exponent's
+/// bias and normalizes what was subnormal.
+#[inline(always)]
+pub(super) fn f16_to_f32(x: u16) -> f32 {
+    let magnitude = u32::from(x & 0x7fff) << 13;
+    let sign = u32::from(x & 0x8000) << 16;
+    let value = f32::from_bits(magnitude) * f32::from_bits(0x7780_0000);
+    let bits = if magnitude >= 0x0f80_0000 { magnitude | 0x7f80_0000 } else { value.to_bits() };
+    f32::from_bits(bits | sign)
+}
+
+/// The nearest half float, ties to even; too large becomes infinity, NaN stays NaN.
+#[inline(always)]
+pub(super) fn f32_to_f16(x: f32) -> u16 {
+    let sign = (x.to_bits() >> 16) as u16 & 0x8000;
+    let magnitude = x.to_bits() & 0x7fff_ffff;
+    let half = if magnitude > 0x7f80_0000 {
+        0x7e00
+    } else if magnitude >= 0x477f_f000 {
+        0x7c00
+    } else if magnitude < 0x3880_0000 {
+        // Subnormal: adding 0.5 leaves the rounded fraction, in units of 2^-24, in the low bits.
+        (f32::from_bits(magnitude) + 0.5).to_bits() - 0x3f00_0000
+    } else {
+        (magnitude - 0x3800_0000 + 0x0fff + (magnitude >> 13 & 1)) >> 13
+    };
+    half as u16 | sign
+}
+
+#[inline(always)]
+fn bfloat16_to_f32(x: [u8; 2]) -> f32 {
+    f32::from_bits(u32::from(u16::from_le_bytes(x)) << 16)
+}
+
+/// Adding and subtracting 1.5 * 2^23 rounds to an integer, ties to even.
+#[inline(always)]
+fn round(x: f32) -> i32 {
+    const MAGIC: f32 = 12_582_912.0;
+    (x + MAGIC).to_bits() as i32 - MAGIC.to_bits() as i32
+}
+
+impl Simd for Scalar {
+    type F32 = F32;
+    type I32 = I32;
+    type Bytes = Bytes;
+
+    const NAME: &'static str = "scalar";
+    const BIAS: u8 = 0;
+    const TILE_ROWS: usize = 1;
+    const TILE_TOKENS: usize = 2;
+
+    fn detect() -> Option<Self> {
+        Some(Self::NEW)
+    }
+
+    fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> F32 {
+        [x; LANES]
+    }
+    #[inline(always)]
+    fn load(self, x: &[f32]) -> F32 {
+        first(x)
+    }
+    #[inline(always)]
+    fn store(self, x: F32, out: &mut [f32]) {
+        out[..LANES].copy_from_slice(&x);
+    }
+    #[inline(always)]
+    fn load_f16(self, x: &[u16]) -> F32 {
+        map(first::<u16, LANES>(x), f16_to_f32)
+    }
+    #[inline(always)]
+    fn load_f16_bytes(self, x: &[u8]) -> F32 {
+        let (halves, _) = x[..2 * LANES].as_chunks::<2>();
+        map(first::<[u8; 2], LANES>(halves), |half| f16_to_f32(u16::from_le_bytes(half)))
+    }
+    #[inline(always)]
+    fn load_bf16_bytes(self, x: &[u8]) -> F32 {
+        let (halves, _) = x[..2 * LANES].as_chunks::<2>();
+        map(first::<[u8; 2], LANES>(halves), bfloat16_to_f32)
+    }
+    #[inline(always)]
+    fn store_f16(self, x: F32, out: &mut [u16]) {
+        out[..LANES].copy_from_slice(&map(x, f32_to_f16));
+    }
+    #[inline(always)]
+    fn f16_to_f32(self, x: u16) -> f32 {
+        f16_to_f32(x)
+    }
+    #[inline(always)]
+    fn load_i8(self, x: &[i8]) -> F32 {
+        map(first::<i8, LANES>(x), f32::from)
+    }
+    #[inline(always)]
+    fn load_u8(self, x: &[u8; 16]) -> F32 {
+        map(*x, f32::from)
+    }
+    #[inline(always)]
+    fn add(self, a: F32, b: F32) -> F32 {
+        zip(a, b, |a, b| a + b)
+    }
+    #[inline(always)]
+    fn sub(self, a: F32, b: F32) -> F32 {
+        zip(a, b, |a, b| a - b)
+    }
+    #[inline(always)]
+    fn mul(self, a: F32, b: F32) -> F32 {
+        zip(a, b, |a, b| a * b)
+    }
+    #[inline(always)]
+    fn div(self, a: F32, b: F32) -> F32 {
+        zip(a, b, |a, b| a / b)
+    }
+    #[inline(always)]
+    fn mul_add(self, a: F32, b: F32, c: F32) -> F32 {
+        self.add(self.mul(a, b), c)
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: F32, b: F32, c: F32) -> F32 {
+        self.sub(c, self.mul(a, b))
+    }
+    #[inline(always)]
+    fn max(self, a: F32, b: F32) -> F32 {
+        zip(a, b, |a, b| if a > b { a } else { b })
+    }
+    #[inline(always)]
+    fn min(self, a: F32, b: F32) -> F32 {
+        zip(a, b, |a, b| if a < b { a } else { b })
+    }
+    #[inline(always)]
+    fn abs(self, x: F32) -> F32 {
+        map(x, f32::abs)
+    }
+    #[inline(always)]
+    fn reduce_add(self, x: F32) -> f32 {
+        fold(x, |a, b| a + b)
+    }
+    #[inline(always)]
+    fn reduce_max(self, x: F32) -> f32 {
+        fold(x, |a, b| if a > b { a } else { b })
+    }
+    #[inline(always)]
+    fn round(self, x: F32) -> I32 {
+        map(x, round)
+    }
+    #[inline(always)]
+    fn mul_power_of_two(self, x: F32, n: I32) -> F32 {
+        self.mul(x, map(n, |n| f32::from_bits((n.wrapping_add(127) as u32) << 23)))
+    }
+
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> I32 {
+        [x; LANES]
+    }
+    #[inline(always)]
+    fn to_f32(self, x: I32) -> F32 {
+        map(x, |x| x as f32)
+    }
+    #[inline(always)]
+    fn reduce_add_i32(self, x: I32) -> i32 {
+        fold(x, i32::wrapping_add)
+    }
+    #[inline(always)]
+    fn store_i8(self, x: I32, out: &mut [i8]) {
+        out[..LANES].copy_from_slice(&map(x, |x| x as i8));
+    }
+
+    #[inline(always)]
+    fn load_bytes(self, x: &[u8]) -> Bytes {
+        first(x)
+    }
+    #[inline(always)]
+    fn load_signed(self, x: &[i8]) -> Bytes {
+        map(first::<i8, 64>(x), |x| x as u8)
+    }
+    #[inline(always)]
+    fn load_halves(self, a: &[u8], b: &[u8]) -> Bytes {
+        let mut out = [0; 64];
+        out[..32].copy_from_slice(&a[..32]);
+        out[32..].copy_from_slice(&b[..32]);
+        out
+    }
+    #[inline(always)]
+    fn load_quarters(self, a: &[u8], b: &[u8], c: &[u8], d: &[u8]) -> Bytes {
+        let mut out = [0; 64];
+        out[..16].copy_from_slice(&a[..16]);
+        out[16..32].copy_from_slice(&b[..16]);
+        out[32..48].copy_from_slice(&c[..16]);
+        out[48..].copy_from_slice(&d[..16]);
+        out
+    }
+    #[inline(always)]
+    fn store_bytes(self, x: Bytes, out: &mut [u8]) {
+        out[..64].copy_from_slice(&x);
+    }
+    #[inline(always)]
+    fn splat_byte(self, x: u8) -> Bytes {
+        [x; 64]
+    }
+    #[inline(always)]
+    fn splat_four(self, x: &[i8]) -> Bytes {
+        let four: [i8; 4] = first(x);
+        let mut out = [0; 64];
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = four[i % 4] as u8;
+        }
+        out
+    }
+    #[inline(always)]
+    fn and(self, a: Bytes, b: Bytes) -> Bytes {
+        zip(a, b, |a, b| a & b)
+    }
+    #[inline(always)]
+    fn or(self, a: Bytes, b: Bytes) -> Bytes {
+        zip(a, b, |a, b| a | b)
+    }
+    #[inline(always)]
+    fn xor(self, a: Bytes, b: Bytes) -> Bytes {
+        zip(a, b, |a, b| a ^ b)
+    }
+    #[inline(always)]
+    fn shift_right<const N: u32>(self, x: Bytes) -> Bytes {
+        map(x, |x| x >> N)
+    }
+    #[inline(always)]
+    fn shift_left<const N: u32>(self, x: Bytes) -> Bytes {
+        map(x, |x| x << N)
+    }
+    #[inline(always)]
+    fn shift_right_quarters<const A: u32, const B: u32, const C: u32, const D: u32>(self, x: Bytes) -> Bytes {
+        let mut out = x;
+        for i in 0..16 {
+            out[i] >>= A;
+            out[16 + i] >>= B;
+            out[32 + i] >>= C;
+            out[48 + i] >>= D;
+        }
+        out
+    }
+    #[inline(always)]
+    fn lookup(self, table: &[u8; 16], codes: Bytes) -> Bytes {
+        map(codes, |code| table[usize::from(code & 15)])
+    }
+    #[inline(always)]
+    fn expand_bits(self, bits: u64) -> Bytes {
+        let mut out = [0; 64];
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = 0u8.wrapping_sub((bits >> i) as u8 & 1);
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: I32, w: Bytes, x: Bytes) -> I32 {
+        let mut out = sum;
+        for i in 0..LANES {
+            for k in 4 * i..4 * i + 4 {
+                out[i] += i32::from(i16::from(w[k]) * i16::from(x[k] as i8));
+            }
+        }
+        out
+    }
+    #[inline(always)]
+    fn dot_signed(self, sum: I32, w: Bytes, x: Bytes) -> I32 {
+        let mut out = sum;
+        for i in 0..LANES {
+            for k in 4 * i..4 * i + 4 {
+                out[i] += i32::from(i16::from(w[k] as i8) * i16::from(x[k] as i8));
+            }
+        }
+        out
+    }
+    #[inline(always)]
+    fn mul_add_groups<const QUARTER: usize>(self, sum: F32, products: I32, scales: F32) -> F32 {
+        let mut out = sum;
+        for i in 0..LANES {
+            out[i] += products[i] as f32 * scales[4 * QUARTER + i / 4];
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn transpose(self, bytes: &[u8], start: usize, stride: usize) -> [Bytes; 4] {
+        let mut out = [[0; 64]; 4];
+        for row in 0..LANES {
+            let bytes = &bytes[start + row * stride..][..16];
+            for (i, out) in out.iter_mut().enumerate() {
+                out[4 * row..4 * row + 4].copy_from_slice(&bytes[4 * i..4 * i + 4]);
+            }
+        }
+        out
+    }
+    #[inline(always)]
+    fn byte_to_f32<const I: u32>(self, x: Bytes) -> F32 {
+        let mut out = [0.0; LANES];
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = f32::from(x[4 * i + I as usize]);
+        }
+        out
+    }
+    #[inline(always)]
+    fn signed_byte_to_f32<const I: u32>(self, x: Bytes) -> F32 {
+        let mut out = [0.0; LANES];
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = f32::from(x[4 * i + I as usize] as i8);
+        }
+        out
+    }
+    #[inline(always)]
+    fn half_to_f32<const I: u32>(self, x: Bytes) -> F32 {
+        let mut out = [0.0; LANES];
+        for (i, out) in out.iter_mut().enumerate() {
+            let at = 4 * i + 2 * I as usize;
+            *out = f16_to_f32(u16::from_le_bytes([x[at], x[at + 1]]));
+        }
+        out
+    }
+    #[inline(always)]
+    fn f32_from_bytes(self, x: Bytes) -> F32 {
+        let mut out = [0.0; LANES];
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = f32::from_ne_bytes(first(&x[4 * i..]));
+        }
+        out
+    }
+    #[inline(always)]
+    fn bytes_from_f32(self, x: F32) -> Bytes {
+        let mut out = [0; 64];
+        for (i, x) in x.iter().enumerate() {
+            out[4 * i..4 * i + 4].copy_from_slice(&x.to_ne_bytes());
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn prefetch(self, _bytes: &[u8], _ahead: usize) {}
+}

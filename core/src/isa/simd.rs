@@ -1,0 +1,214 @@
+//! The thin trait between kernels and instruction sets.
+//!
+//! Every instruction set shows the same three vectors, however many registers they take: 16 floats, 16 integers and
+//! 64 bytes. So one text of a kernel serves all, and integers are exactly equal on all; floats differ by their order.
+
+/// How many 32-bit numbers a vector holds.
+pub const LANES: usize = 16;
+
+/// Work to run with an instruction set. `run` must be `#[inline(always)]`, as must all that it calls with `simd`, and
+/// closures must not capture vectors: only what is inlined gets the instruction set's code.
+pub trait Kernel {
+    /// What `run` gives.
+    type Output;
+
+    /// The work.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// An instruction set. A value of a type that implements this proves that the CPU has it.
+///
+/// Slices that are loaded or stored must hold at least the vector (checked), and only its length is used.
+pub trait Simd: Copy + Send + Sync + 'static {
+    /// 16 floats.
+    type F32: Copy;
+    /// 16 integers of 32 bits.
+    type I32: Copy;
+    /// 64 bytes.
+    type Bytes: Copy;
+
+    /// What users write.
+    const NAME: &'static str;
+    /// What [`Simd::dot_signed`] wants added to its signed codes: 0, or 128 where the CPU multiplies unsigned by signed.
+    const BIAS: u8;
+    /// Prefill tile: how many vectors of 16 rows it has.
+    const TILE_ROWS: usize;
+    /// Prefill tile: how many tokens it has at most (at most 8).
+    const TILE_TOKENS: usize;
+
+    /// The token, if this CPU has the instructions.
+    fn detect() -> Option<Self>;
+    /// Runs a kernel compiled for this instruction set.
+    fn run<K: Kernel>(self, kernel: K) -> K::Output;
+
+    // Floats.
+
+    /// All lanes `x`.
+    fn splat(self, x: f32) -> Self::F32;
+    /// The first 16 of `x`.
+    fn load(self, x: &[f32]) -> Self::F32;
+    /// Writes the first 16 of `out`.
+    fn store(self, x: Self::F32, out: &mut [f32]);
+    /// 16 half floats, as bits.
+    fn load_f16(self, x: &[u16]) -> Self::F32;
+    /// 16 half floats, as 32 little-endian bytes.
+    fn load_f16_bytes(self, x: &[u8]) -> Self::F32;
+    /// 16 bfloat16, as 32 little-endian bytes.
+    fn load_bf16_bytes(self, x: &[u8]) -> Self::F32;
+    /// Writes 16 half floats, rounded to nearest, ties to even.
+    fn store_f16(self, x: Self::F32, out: &mut [u16]);
+    /// One half float.
+    fn f16_to_f32(self, x: u16) -> f32;
+    /// 16 signed bytes as floats.
+    fn load_i8(self, x: &[i8]) -> Self::F32;
+    /// 16 unsigned bytes as floats.
+    fn load_u8(self, x: &[u8; 16]) -> Self::F32;
+    /// `a + b`.
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a - b`.
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a * b`.
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a / b`.
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a * b + c`, rounded once where the CPU can.
+    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    /// `c - a * b`, rounded once where the CPU can.
+    fn neg_mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    /// The larger of each pair; with a NaN, either.
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// The smaller of each pair; with a NaN, either.
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// Without the sign.
+    fn abs(self, x: Self::F32) -> Self::F32;
+    /// Sum of the lanes.
+    fn reduce_add(self, x: Self::F32) -> f32;
+    /// Largest of the lanes.
+    fn reduce_max(self, x: Self::F32) -> f32;
+    /// Nearest integers, ties to even; unspecified where they do not fit.
+    fn round(self, x: Self::F32) -> Self::I32;
+    /// `x * 2^n` for normal `x`; n from -126 to 127, and the result in the normal range.
+    fn mul_power_of_two(self, x: Self::F32, n: Self::I32) -> Self::F32;
+
+    // Integers.
+
+    /// All lanes `x`.
+    fn splat_i32(self, x: i32) -> Self::I32;
+    /// As floats.
+    fn to_f32(self, x: Self::I32) -> Self::F32;
+    /// Sum of the lanes.
+    fn reduce_add_i32(self, x: Self::I32) -> i32;
+    /// Writes the lanes, which fit a signed byte, to the first 16 of `out`.
+    fn store_i8(self, x: Self::I32, out: &mut [i8]);
+
+    // Bytes.
+
+    /// The first 64 bytes.
+    fn load_bytes(self, x: &[u8]) -> Self::Bytes;
+    /// The first 64 signed bytes.
+    fn load_signed(self, x: &[i8]) -> Self::Bytes;
+    /// 32 bytes of each.
+    fn load_halves(self, a: &[u8], b: &[u8]) -> Self::Bytes;
+    /// 16 bytes of each.
+    fn load_quarters(self, a: &[u8], b: &[u8], c: &[u8], d: &[u8]) -> Self::Bytes;
+    /// Writes 64 bytes.
+    fn store_bytes(self, x: Self::Bytes, out: &mut [u8]);
+    /// All bytes `x`.
+    fn splat_byte(self, x: u8) -> Self::Bytes;
+    /// The first 4 bytes of `x`, 16 times.
+    fn splat_four(self, x: &[i8]) -> Self::Bytes;
+    /// `a & b`.
+    fn and(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    /// `a | b`.
+    fn or(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    /// `a ^ b`.
+    fn xor(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    /// Each byte shifted right; bits that come in from the neighbour are unspecified, so mask them off.
+    fn shift_right<const N: u32>(self, x: Self::Bytes) -> Self::Bytes;
+    /// Each byte shifted left; bits that come in from the neighbour are unspecified, so mask them off.
+    fn shift_left<const N: u32>(self, x: Self::Bytes) -> Self::Bytes;
+    /// As `shift_right`, with a distance of its own for each 16 bytes.
+    fn shift_right_quarters<const A: u32, const B: u32, const C: u32, const D: u32>(
+        self,
+        x: Self::Bytes,
+    ) -> Self::Bytes;
+    /// `table[code]` of each byte; codes are below 16.
+    fn lookup(self, table: &[u8; 16], codes: Self::Bytes) -> Self::Bytes;
+    /// Byte `i` is 255 if bit `i` is set, else 0.
+    fn expand_bits(self, bits: u64) -> Self::Bytes;
+
+    // Products.
+
+    /// Adds to each lane the products of its four bytes: `w` unsigned, at most 127; `x` signed, above -128.
+    fn dot(self, sum: Self::I32, w: Self::Bytes, x: Self::Bytes) -> Self::I32;
+    /// As `dot`, for `w` signed with [`Simd::BIAS`] added; the sum includes the bias times the sum of `x`.
+    fn dot_signed(self, sum: Self::I32, w: Self::Bytes, x: Self::Bytes) -> Self::I32;
+    /// `sum + products * scales`, where four neighbouring lanes of `products` share the scale in lane
+    /// `4 * QUARTER + lane / 4`: 64 codes have 4 groups of 16.
+    fn mul_add_groups<const QUARTER: usize>(self, sum: Self::F32, products: Self::I32, scales: Self::F32) -> Self::F32;
+
+    // Panels: lanes are rows.
+
+    /// Loads 16 bytes from each of 16 rows, `stride` bytes apart from `start` on: vector `i` has the bytes
+    /// `4 * i .. 4 * i + 4` of row `r` in lane `r`.
+    fn transpose(self, bytes: &[u8], start: usize, stride: usize) -> [Self::Bytes; 4];
+    /// Byte `I` of each lane as a float.
+    fn byte_to_f32<const I: u32>(self, x: Self::Bytes) -> Self::F32;
+    /// Signed byte `I` of each lane as a float.
+    fn signed_byte_to_f32<const I: u32>(self, x: Self::Bytes) -> Self::F32;
+    /// Half float `I` (0: low, 1: high) of each lane as a float.
+    fn half_to_f32<const I: u32>(self, x: Self::Bytes) -> Self::F32;
+    /// The same bits.
+    fn f32_from_bytes(self, x: Self::Bytes) -> Self::F32;
+    /// The same bits.
+    fn bytes_from_f32(self, x: Self::F32) -> Self::Bytes;
+
+    /// Asks for the cache lines `ahead` bytes after those of `bytes`; they need not exist.
+    fn prefetch(self, bytes: &[u8], ahead: usize);
+
+    // Made of the above.
+
+    /// The first 16 of `x`, or all of them and zeros.
+    #[inline(always)]
+    fn load_partial(self, x: &[f32]) -> Self::F32 {
+        if x.len() >= LANES {
+            return self.load(x);
+        }
+        let mut padded = [0.0; LANES];
+        padded[..x.len()].copy_from_slice(x);
+        self.load(&padded)
+    }
+
+    /// Writes the first 16 of `out`, or all of it.
+    #[inline(always)]
+    fn store_partial(self, x: Self::F32, out: &mut [f32]) {
+        if out.len() >= LANES {
+            return self.store(x, out);
+        }
+        let mut padded = [0.0; LANES];
+        self.store(x, &mut padded);
+        let length = out.len();
+        out.copy_from_slice(&padded[..length]);
+    }
+
+    /// e to the power of `x`: relative error below 2e-7 for x from -87 to 88; 1.6e-38 below, clamped above.
+    ///
+    /// Source: 2^n times a polynomial in the rest (Cephes' coefficients for `expf`).
+    #[inline(always)]
+    fn exp(self, x: Self::F32) -> Self::F32 {
+        let x = self.min(self.max(x, self.splat(-87.0)), self.splat(88.0));
+        let n = self.round(self.mul(x, self.splat(std::f32::consts::LOG2_E)));
+        let whole = self.to_f32(n);
+        // ln 2 in two parts, the first exact in few bits.
+        let rest = self.neg_mul_add(whole, self.splat(0.693_359_4), x);
+        let rest = self.neg_mul_add(whole, self.splat(-2.121_944_4e-4), rest);
+        let mut p = self.splat(1.987_569_1e-4);
+        p = self.mul_add(p, rest, self.splat(1.398_199_9e-3));
+        p = self.mul_add(p, rest, self.splat(8.333_452e-3));
+        p = self.mul_add(p, rest, self.splat(4.166_579_6e-2));
+        p = self.mul_add(p, rest, self.splat(1.666_666_5e-1));
+        p = self.mul_add(p, rest, self.splat(5e-1));
+        p = self.mul_add(self.mul(p, rest), rest, rest);
+        self.mul_power_of_two(self.add(p, self.splat(1.0)), n)
+    }
+}
