@@ -1,1 +1,0 @@
-//! Chooses the next token from logits.
