@@ -1,0 +1,63 @@
+//! `iq4_xs`: 256 values of 4 bits in groups of 32 that index the table of `iq4_nl`, `x = d (s - 32) table[q]`.
+
+use super::{block, f16, iq4_nl};
+
+block::block! {
+    /// Value `32 g + l` is the low nibble of `qs[16 g + l]`, value `32 g + 16 + l` the high one.
+    136 bytes {
+        /// Scale of the scales, as f16.
+        d: 2,
+        /// High two bits of the eight scales, as a 16-bit number.
+        scales_h: 2,
+        /// Low nibbles of the eight scales.
+        scales_l: 4,
+        /// Indices into the table.
+        qs: 128,
+    }
+}
+
+impl Block {
+    /// The eight scales, -32 to 31.
+    #[inline(always)]
+    pub fn unpack_scales(&self) -> [i8; 8] {
+        let high = u16::from_le_bytes(self.scales_h);
+        std::array::from_fn(|i| {
+            let low = (self.scales_l[i / 2] >> (i % 2 * 4)) & 15;
+            (low | (((high >> (2 * i)) & 3) as u8) << 4) as i8 - 32
+        })
+    }
+}
+
+/// `(d (s - 32)) table[q]`
+pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
+    block::for_each::<136, 256>(bytes, out, |bytes, out| {
+        let block = Block::read(bytes);
+        let d = f16::read(block.d);
+        let scales = block.unpack_scales();
+        for (group, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+            let scale = d * f32::from(scales[group]);
+            for i in 0..16 {
+                let q = block.qs[16 * group + i];
+                out[i] = scale * f32::from(iq4_nl::TABLE[usize::from(q & 15)]);
+                out[16 + i] = scale * f32::from(iq4_nl::TABLE[usize::from(q >> 4)]);
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scales_gather_six_bits_and_codes_look_up_the_table() {
+        let mut bytes = [0; 136];
+        bytes[..2].copy_from_slice(&[0x00, 0x38]); // 0.5
+        bytes[2..4].copy_from_slice(&[0x02, 0xc0]); // high bits of scales 0 and 7
+        bytes[4..8].copy_from_slice(&[0x02, 0x00, 0x00, 0xf0]); // low nibbles of scales 0 and 7
+        (bytes[8], bytes[135]) = (0xf8, 0x90); // values 0, 16 and 255
+        let mut out = [f32::NAN; 256];
+        dequantize(&bytes, &mut out);
+        assert_eq!((out[0], out[16], out[32], out[255]), (1.0, 113.0, 2032.0, 201.5));
+    }
+}

@@ -1,0 +1,57 @@
+//! `mxfp4`: 32 floats of 4 bits with a shared power of two, `x = 2^(e - 127) table[q] / 2`.
+//!
+//! Source: OCP Microscaling Formats, elements E2M1 and scale E8M0.
+
+use super::block;
+
+block::block! {
+    /// Value `i` is the low nibble of `qs[i]`, value `16 + i` the high one.
+    17 bytes {
+        /// Biased exponent of the scale.
+        e: 1,
+        /// Sign, two bits of exponent, one of fraction.
+        qs: 16,
+    }
+}
+
+/// The sixteen E2M1 values, doubled so that they are whole.
+pub const TABLE: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+
+/// Half of `2^(exponent - 127)`, which undoes the doubling of the table; exponents 0 and 1 give subnormals.
+#[inline(always)]
+pub const fn half_scale(exponent: u8) -> f32 {
+    f32::from_bits(if exponent < 2 { 0x0020_0000 << exponent } else { (exponent as u32 - 1) << 23 })
+}
+
+/// `(2^(e - 127) / 2) table[q]`
+pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
+    block::for_each::<17, 32>(bytes, out, |bytes, out| {
+        let block = Block::read(bytes);
+        let d = half_scale(block.e[0]);
+        for (i, q) in block.qs.into_iter().enumerate() {
+            out[i] = d * f32::from(TABLE[usize::from(q & 15)]);
+            out[16 + i] = d * f32::from(TABLE[usize::from(q >> 4)]);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scale_is_half_a_power_of_two() {
+        for exponent in 0..=255 {
+            assert_eq!(f64::from(half_scale(exponent)), 2f64.powi(i32::from(exponent) - 128), "{exponent}");
+        }
+    }
+
+    #[test]
+    fn codes_are_small_floats() {
+        let mut bytes = [0; 17];
+        (bytes[0], bytes[1]) = (128, 0xf5); // 2^1
+        let mut out = [f32::NAN; 32];
+        dequantize(&bytes, &mut out);
+        assert_eq!((out[0], out[1], out[16]), (6.0, 0.0, -12.0));
+    }
+}

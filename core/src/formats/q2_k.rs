@@ -1,0 +1,52 @@
+//! `q2_k`: 256 values of 2 bits in groups of 16, `x = d s q - dmin m`.
+
+use super::{block, f16};
+
+block::block! {
+    /// Value `128 h + 32 s + l` is bits `2 s` and `2 s + 1` of `qs[32 h + l]`.
+    84 bytes {
+        /// One byte per group of 16: scale in the low nibble, minimum in the high one.
+        scales: 16,
+        /// Codes 0 to 3.
+        qs: 64,
+        /// Scale of the scales, as f16.
+        d: 2,
+        /// Scale of the minima, as f16.
+        dmin: 2,
+    }
+}
+
+/// `(d s) q - (dmin m)`
+pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
+    block::for_each::<84, 256>(bytes, out, |bytes, out| {
+        let block = Block::read(bytes);
+        let (d, dmin) = (f16::read(block.d), f16::read(block.dmin));
+        for (group, out) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            let scale = d * f32::from(block.scales[group] & 15);
+            let minimum = dmin * f32::from(block.scales[group] >> 4);
+            let (first, shift) = (group / 8 * 32 + group % 2 * 16, group % 8 / 2 * 2);
+            for (i, out) in out.iter_mut().enumerate() {
+                let q = (block.qs[first + i] >> shift) & 3;
+                *out = scale * f32::from(q) - minimum;
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_group_of_sixteen_has_scale_and_minimum() {
+        let mut bytes = [0; 84];
+        bytes[80..].copy_from_slice(&[0x00, 0x3c, 0x00, 0x40]); // 1, 2
+        bytes[1] = 0x35; // group 1: scale 5, minimum 3
+        bytes[15] = 0x02; // group 15: scale 2, minimum 0
+        bytes[16 + 16] = 0x03; // value 16
+        bytes[16 + 63] = 0xc0; // value 255
+        let mut out = [f32::NAN; 256];
+        dequantize(&bytes, &mut out);
+        assert_eq!((out[15], out[16], out[17], out[254], out[255]), (0.0, 9.0, -6.0, 0.0, 6.0));
+    }
+}

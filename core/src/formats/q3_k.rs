@@ -1,0 +1,73 @@
+//! `q3_k`: 256 values of 3 bits in groups of 16, `x = d (s - 32) (q - 4)`.
+
+use super::{block, f16};
+
+block::block! {
+    /// Value `128 h + 32 s + l` has its low bits at `2 s` of `qs[32 h + l]`; value `32 s + l` its third at `s` of `hmask[l]`.
+    110 bytes {
+        /// Third bits of the codes.
+        hmask: 32,
+        /// Low two bits of the codes.
+        qs: 64,
+        /// Sixteen scales of 6 bits: low nibbles in the first eight bytes, two high bits each in the last four.
+        scales: 12,
+        /// Scale of the scales, as f16.
+        d: 2,
+    }
+}
+
+/// The sixteen scales, -32 to 31.
+#[inline(always)]
+pub fn unpack_scales(scales: &[u8; 12]) -> [i8; 16] {
+    std::array::from_fn(|i| {
+        let low = (scales[i % 8] >> (i / 8 * 4)) & 15;
+        let high = (scales[8 + i % 4] >> (i / 4 * 2)) & 3;
+        (low | high << 4) as i8 - 32
+    })
+}
+
+/// `(d (s - 32)) (q - 4)`
+pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
+    block::for_each::<110, 256>(bytes, out, |bytes, out| {
+        let block = Block::read(bytes);
+        let d = f16::read(block.d);
+        let scales = unpack_scales(&block.scales);
+        for (group, out) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            let scale = d * f32::from(scales[group]);
+            let (half, lane, part) = (group / 8 * 32, group % 2 * 16, group / 2);
+            for (i, out) in out.iter_mut().enumerate() {
+                let low = (block.qs[half + lane + i] >> (part % 4 * 2)) & 3;
+                let high = (block.hmask[lane + i] >> part) & 1;
+                *out = scale * f32::from((low | high << 2) as i8 - 4);
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scales_gather_their_six_bits() {
+        let mut scales = [0; 12];
+        scales[0] = 0x21; // low nibbles of scales 0 and 8
+        scales[7] = 0xf0; // of scale 15
+        scales[8] = 0x02; // high bits of scale 0
+        scales[11] = 0xc0; // of scale 15
+        let unpacked = unpack_scales(&scales);
+        assert_eq!((unpacked[0], unpacked[1], unpacked[8], unpacked[15]), (1, -32, -30, 31));
+    }
+
+    #[test]
+    fn codes_are_centred_at_four() {
+        let mut bytes = [0; 110];
+        bytes[96] = 0x01; // scale 0: 1 - 32
+        bytes[108..].copy_from_slice(&[0x00, 0x3c]); // 1
+        bytes[0] = 0x01; // third bit of value 0
+        bytes[32] = 0x02; // low bits of value 0
+        let mut out = [f32::NAN; 256];
+        dequantize(&bytes, &mut out);
+        assert_eq!((out[0], out[1], out[16]), (-62.0, 124.0, 128.0));
+    }
+}

@@ -1,0 +1,41 @@
+//! `q4_0`: 32 values of 4 bits, `x = d (q - 8)`.
+
+use super::{block, f16};
+
+block::block! {
+    /// Value `i` is the low nibble of `qs[i]`, value `16 + i` the high one.
+    18 bytes {
+        /// Scale, as f16.
+        d: 2,
+        /// Codes 0 to 15.
+        qs: 16,
+    }
+}
+
+/// `d (q - 8)`
+pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
+    block::for_each::<18, 32>(bytes, out, |bytes, out| {
+        let block = Block::read(bytes);
+        let d = f16::read(block.d);
+        for (i, q) in block.qs.into_iter().enumerate() {
+            out[i] = d * f32::from((q & 15) as i8 - 8);
+            out[16 + i] = d * f32::from((q >> 4) as i8 - 8);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_centred_at_eight() {
+        let mut bytes = [0x80; 18]; // low nibble 0, high nibble 8
+        bytes[..2].copy_from_slice(&[0x00, 0xb8]); // -0.5
+        bytes[2] = 0xf1;
+        let mut out = [f32::NAN; 32];
+        dequantize(&bytes, &mut out);
+        assert_eq!((out[0], out[1], out[16]), (3.5, 4.0, -3.5));
+        assert_eq!(out[17].to_bits(), (-0.0f32).to_bits());
+    }
+}

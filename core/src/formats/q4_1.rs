@@ -1,0 +1,42 @@
+//! `q4_1`: 32 values of 4 bits, `x = d q + m`.
+
+use super::{block, f16};
+
+block::block! {
+    /// Value `i` is the low nibble of `qs[i]`, value `16 + i` the high one.
+    20 bytes {
+        /// Scale, as f16.
+        d: 2,
+        /// Minimum, as f16.
+        m: 2,
+        /// Codes 0 to 15.
+        qs: 16,
+    }
+}
+
+/// `d q + m`
+pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
+    block::for_each::<20, 32>(bytes, out, |bytes, out| {
+        let block = Block::read(bytes);
+        let (d, m) = (f16::read(block.d), f16::read(block.m));
+        for (i, q) in block.qs.into_iter().enumerate() {
+            out[i] = d * f32::from(q & 15) + m;
+            out[16 + i] = d * f32::from(q >> 4) + m;
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_count_up_from_the_minimum() {
+        let mut bytes = [0; 20];
+        bytes[..4].copy_from_slice(&[0x00, 0x40, 0x00, 0xbc]); // 2, -1
+        bytes[4] = 0xf1;
+        let mut out = [f32::NAN; 32];
+        dequantize(&bytes, &mut out);
+        assert_eq!((out[0], out[1], out[16], out[31]), (1.0, -1.0, 29.0, -1.0));
+    }
+}

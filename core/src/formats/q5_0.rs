@@ -1,0 +1,46 @@
+//! `q5_0`: 32 values of 5 bits, `x = d (q - 16)`.
+
+use super::{block, f16};
+
+block::block! {
+    /// Value `i` is the low nibble of `qs[i]`, value `16 + i` the high one; bit `i` of `qh` is the fifth bit of value `i`.
+    22 bytes {
+        /// Scale, as f16.
+        d: 2,
+        /// Fifth bits, as a 32-bit number.
+        qh: 4,
+        /// Low four bits.
+        qs: 16,
+    }
+}
+
+/// `d (q - 16)`
+pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
+    block::for_each::<22, 32>(bytes, out, |bytes, out| {
+        let block = Block::read(bytes);
+        let d = f16::read(block.d);
+        let high = u32::from_le_bytes(block.qh);
+        for (i, q) in block.qs.into_iter().enumerate() {
+            let first = (q & 15) | (((high >> i) & 1) << 4) as u8;
+            let second = (q >> 4) | (((high >> (16 + i)) & 1) << 4) as u8;
+            out[i] = d * f32::from(first as i8 - 16);
+            out[16 + i] = d * f32::from(second as i8 - 16);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fifth_bit_comes_from_its_own_word() {
+        let mut bytes = [0; 22];
+        bytes[..2].copy_from_slice(&[0x00, 0x3c]); // 1
+        bytes[2..6].copy_from_slice(&[0x01, 0x00, 0x01, 0x80]); // values 0, 16 and 31
+        bytes[6] = 0x21;
+        let mut out = [f32::NAN; 32];
+        dequantize(&bytes, &mut out);
+        assert_eq!((out[0], out[1], out[16], out[30], out[31]), (1.0, -16.0, 2.0, -16.0, 0.0));
+    }
+}

@@ -1,0 +1,48 @@
+//! `q5_1`: 32 values of 5 bits, `x = d q + m`.
+
+use super::{block, f16};
+
+block::block! {
+    /// Value `i` is the low nibble of `qs[i]`, value `16 + i` the high one; bit `i` of `qh` is the fifth bit of value `i`.
+    24 bytes {
+        /// Scale, as f16.
+        d: 2,
+        /// Minimum, as f16.
+        m: 2,
+        /// Fifth bits, as a 32-bit number.
+        qh: 4,
+        /// Low four bits.
+        qs: 16,
+    }
+}
+
+/// `d q + m`
+pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
+    block::for_each::<24, 32>(bytes, out, |bytes, out| {
+        let block = Block::read(bytes);
+        let (d, m) = (f16::read(block.d), f16::read(block.m));
+        let high = u32::from_le_bytes(block.qh);
+        for (i, q) in block.qs.into_iter().enumerate() {
+            let first = (q & 15) | (((high >> i) & 1) << 4) as u8;
+            let second = (q >> 4) | (((high >> (16 + i)) & 1) << 4) as u8;
+            out[i] = d * f32::from(first) + m;
+            out[16 + i] = d * f32::from(second) + m;
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_reach_31_above_the_minimum() {
+        let mut bytes = [0; 24];
+        bytes[..4].copy_from_slice(&[0x00, 0x40, 0x00, 0xbc]); // 2, -1
+        bytes[4..8].copy_from_slice(&[0x02, 0x00, 0x01, 0x00]); // values 1 and 16
+        bytes[8] = 0xf3;
+        let mut out = [f32::NAN; 32];
+        dequantize(&bytes, &mut out);
+        assert_eq!((out[0], out[1], out[16], out[17]), (5.0, 31.0, 61.0, -1.0));
+    }
+}

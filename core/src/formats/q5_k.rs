@@ -1,0 +1,55 @@
+//! `q5_k`: 256 values of 5 bits in groups of 32, `x = d s q - dmin m`.
+
+use super::{block, f16, q4_k};
+
+block::block! {
+    /// As in `q4_k`, and value `32 g + l` has its fifth bit at `g` of `qh[l]`.
+    176 bytes {
+        /// Scale of the scales, as f16.
+        d: 2,
+        /// Scale of the minima, as f16.
+        dmin: 2,
+        /// Eight scales and eight minima of 6 bits, packed as in `q4_k`.
+        scales: 12,
+        /// Fifth bits of the codes.
+        qh: 32,
+        /// Low four bits of the codes.
+        qs: 128,
+    }
+}
+
+/// `(d s) q - (dmin m)`
+pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
+    block::for_each::<176, 256>(bytes, out, |bytes, out| {
+        let block = Block::read(bytes);
+        let (d, dmin) = (f16::read(block.d), f16::read(block.dmin));
+        let (scales, minima) = q4_k::unpack_scales(&block.scales);
+        for (group, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+            let scale = d * f32::from(scales[group]);
+            let minimum = dmin * f32::from(minima[group]);
+            let (first, shift) = (group / 2 * 32, group % 2 * 4);
+            for (i, out) in out.iter_mut().enumerate() {
+                let low = (block.qs[first + i] >> shift) & 15;
+                let high = (block.qh[i] >> group) & 1;
+                *out = scale * f32::from(low | high << 4) - minimum;
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fifth_bit_of_each_group_is_its_own() {
+        let mut bytes = [0; 176];
+        bytes[..4].copy_from_slice(&[0x00, 0x3c, 0x00, 0x40]); // 1, 2
+        (bytes[4], bytes[5], bytes[9]) = (1, 3, 5); // group 0: scale 1; group 1: scale 3, minimum 5
+        bytes[16] = 0x02; // fifth bit of value 32
+        bytes[48] = 0xf7; // values 0 and 32
+        let mut out = [f32::NAN; 256];
+        dequantize(&bytes, &mut out);
+        assert_eq!((out[0], out[1], out[32], out[33]), (7.0, 0.0, 83.0, -10.0));
+    }
+}

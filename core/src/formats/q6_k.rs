@@ -1,0 +1,54 @@
+//! `q6_k`: 256 values of 6 bits in groups of 16, `x = d s (q - 32)`.
+
+use super::{block, f16};
+
+block::block! {
+    /// Value `128 h + 64 n + l` has its low nibble at `n` of `ql[64 h + l]`; value `128 h + 32 s + l` its high bits at `2 s` of
+    /// `qh[32 h + l]`.
+    210 bytes {
+        /// Low four bits of the codes.
+        ql: 128,
+        /// High two bits of the codes.
+        qh: 64,
+        /// One signed scale per group of 16, as i8.
+        scales: 16,
+        /// Scale of the scales, as f16.
+        d: 2,
+    }
+}
+
+/// `(d s) (q - 32)`
+pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
+    block::for_each::<210, 256>(bytes, out, |bytes, out| {
+        let block = Block::read(bytes);
+        let d = f16::read(block.d);
+        for (group, out) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            let scale = d * f32::from(block.scales[group] as i8);
+            let half = group / 8;
+            let (low_first, low_shift) = (half * 64 + group % 4 * 16, group % 8 / 4 * 4);
+            let (high_first, high_shift) = (half * 32 + group % 2 * 16, group % 8 / 2 * 2);
+            for (i, out) in out.iter_mut().enumerate() {
+                let low = (block.ql[low_first + i] >> low_shift) & 15;
+                let high = (block.qh[high_first + i] >> high_shift) & 3;
+                *out = scale * f32::from((low | high << 4) as i8 - 32);
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_centred_at_32_and_scales_are_signed() {
+        let mut bytes = [0; 210];
+        bytes[208..].copy_from_slice(&[0x00, 0x38]); // 0.5
+        (bytes[192], bytes[207]) = (2, 0xff); // group 0: 2; group 15: -1
+        (bytes[0], bytes[128]) = (0x01, 0x02); // value 0: 0x21
+        (bytes[127], bytes[191]) = (0xf0, 0xc0); // value 255: 63
+        let mut out = [f32::NAN; 256];
+        dequantize(&bytes, &mut out);
+        assert_eq!((out[0], out[1], out[16], out[254], out[255]), (1.0, -32.0, 0.0, 16.0, -15.5));
+    }
+}
