@@ -58,6 +58,13 @@ impl Error {
         self
     }
 
+    /// Puts the place, such as the file's path, in front of the finding.
+    #[must_use]
+    pub fn within(mut self, place: impl fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
     /// What kind of error this is.
     pub fn kind(&self) -> ErrorKind {
         self.kind

@@ -1,1 +1,112 @@
 //! GGUF files: bounds-checked reader, header syntax with caps, and the proof of the layout.
+//!
+//! [`Gguf::open`] maps a file, with its splits, and proves once that every value and tensor lies inside it; what it hands
+//! out afterwards needs no further check. Nothing is allocated on the word of the file: memory grows with the bytes
+//! that are really there.
+//!
+//! Source: the GGUF specification in ggml's docs; versions 2 and 3, little endian.
+
+mod header;
+mod layout;
+mod map;
+mod metadata;
+mod quote;
+mod reader;
+mod sniff;
+mod split;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use layout::Tensor;
+pub use metadata::{Array, Metadata, StringArray, Value, ValueType};
+pub use quote::quoted;
+pub use writer::{Writer, WriterValue};
+
+use crate::error::Result;
+use header::Header;
+use layout::Tensors;
+use map::Bytes;
+
+/// A mapped model file, with all its splits, whose layout is proven.
+#[derive(Debug)]
+pub struct Gguf {
+    files: Vec<Arc<Bytes>>,
+    metadata: Metadata,
+    tensors: Tensors,
+}
+
+impl Gguf {
+    /// Maps the file at `path` and proves its layout; one shard of a split model opens all of them.
+    ///
+    /// The file must not be changed or cut while it is open, as with every mapped file.
+    pub fn open(path: &Path) -> Result<Self> {
+        split::open(path)
+    }
+
+    /// Proves the layout of a file held in memory.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
+        let shard = Shard::parse(Bytes::Owned(bytes))?;
+        split::require_whole(&shard.metadata)?;
+        Self::from_shards(vec![shard])
+    }
+
+    /// Joins shards, in order; the first one's metadata is the model's.
+    fn from_shards(shards: Vec<Shard>) -> Result<Self> {
+        let mut files = Vec::new();
+        let mut tensors = Vec::new();
+        let mut first = None;
+        for (number, shard) in shards.into_iter().enumerate() {
+            tensors.extend(shard.tensors.into_iter().map(|tensor| tensor.in_file(number)));
+            files.push(shard.bytes);
+            first.get_or_insert(shard.metadata);
+        }
+        let metadata = first.ok_or_else(|| crate::Error::invalid_argument("a model has at least one file"))?;
+        Ok(Self { files, metadata, tensors: Tensors::new(tensors)? })
+    }
+
+    /// The key-value pairs of the file, of the first one if it is split.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The tensors, in file order.
+    pub fn tensors(&self) -> &[Tensor] {
+        self.tensors.list()
+    }
+
+    /// The tensor of this name.
+    pub fn tensor(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.find(name)
+    }
+
+    /// The blocks of a tensor of this file, row after row; empty for a tensor of another file that does not fit here.
+    pub fn bytes(&self, tensor: &Tensor) -> &[u8] {
+        self.files.get(tensor.file()).and_then(|file| file.get(tensor.range())).unwrap_or_default()
+    }
+
+    /// Size on disk, all shards together.
+    pub fn size_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.len() as u64).sum()
+    }
+}
+
+/// One parsed file: the whole model, or one of its splits.
+struct Shard {
+    bytes: Arc<Bytes>,
+    metadata: Metadata,
+    tensors: Vec<Tensor>,
+}
+
+impl Shard {
+    fn parse(bytes: Bytes) -> Result<Self> {
+        sniff::require_gguf(&bytes)?;
+        let bytes = Arc::new(bytes);
+        let Header { entries, tensors, end } = header::parse(&bytes)?;
+        let metadata = Metadata::new(Arc::clone(&bytes), entries)?;
+        let alignment = layout::alignment(&metadata)?;
+        let tensors = layout::prove(tensors, end, alignment, bytes.len())?;
+        Ok(Self { bytes, metadata, tensors })
+    }
+}

@@ -1,0 +1,66 @@
+//! Bytes of a model: mapped from a file, or held in memory.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::ops::Deref;
+use std::path::Path;
+
+use memmap2::Mmap;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Read-only bytes that stay where they are.
+pub(super) enum Bytes {
+    Mapped(Mmap),
+    Owned(Vec<u8>),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.len())
+    }
+}
+
+/// Maps a regular file for reading.
+pub(super) fn map(path: &Path) -> Result<Bytes> {
+    // Looked at before it is opened: to open a pipe would wait for its writer.
+    let metadata = std::fs::metadata(path).map_err(|error| io_error(&error, "does not open"))?;
+    require_regular(&metadata)?;
+    let file = File::open(path).map_err(|error| io_error(&error, "does not open"))?;
+    let metadata = file.metadata().map_err(|error| io_error(&error, "does not open"))?;
+    require_regular(&metadata)?;
+    if metadata.len() == 0 {
+        return Ok(Bytes::Owned(Vec::new())); // an empty map is an error on some systems; `sniff` says what is wrong
+    }
+    // SAFETY: the map is read-only and lives as long as the file's bytes are used. What remains is a promise of the caller,
+    // written at `Gguf::open`: nobody changes or cuts the file meanwhile, which replacing it by rename never does.
+    let map = unsafe { Mmap::map(&file) }.map_err(|error| io_error(&error, "cannot be mapped"))?;
+    Ok(Bytes::Mapped(map))
+}
+
+fn require_regular(metadata: &Metadata) -> Result<()> {
+    if metadata.is_dir() {
+        return Err(Error::model_file("is a folder, not a GGUF file")
+            .with_hint("name the .gguf file in it; a folder with safetensors files: edgewise convert FOLDER"));
+    }
+    if !metadata.is_file() {
+        return Err(Error::model_file("is a pipe or a device; a model is mapped from a regular file")
+            .with_hint("write it to a file first"));
+    }
+    Ok(())
+}
+
+fn io_error(error: &io::Error, finding: &str) -> Error {
+    Error::new(ErrorKind::Io, format!("{finding}: {error}"))
+}
