@@ -3,6 +3,10 @@
 //! A kernel is written once over [`Simd`] and started by [`Isa::run`], which compiles it once per instruction set. To add
 //! an instruction set: one file with a token type that implements [`Simd`], and one line in the table below.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod fork;
 mod scalar;
 mod share;
@@ -50,6 +54,9 @@ macro_rules! instruction_sets {
 
 instruction_sets! {
     Scalar = Scalar;
+    #[cfg(target_arch = "x86_64")] Avx2 = avx2::Avx2<false>;
+    #[cfg(target_arch = "x86_64")] AvxVnni = avx2::Avx2<true>;
+    #[cfg(target_arch = "x86_64")] Avx512Vnni = avx512::Avx512Vnni;
 }
 
 /// An instruction set that this CPU was found to have: only the functions here make one.
@@ -77,23 +84,4 @@ impl Isa {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_fastest_available_set_is_detected_and_found_by_its_name() {
-        let available = Isa::available();
-        assert_eq!(available[0], Isa::SCALAR);
-        assert_eq!(Isa::detect(), *available.last().unwrap());
-        for isa in available {
-            assert_eq!(Isa::named(isa.name()).unwrap(), isa);
-        }
-    }
-
-    #[test]
-    fn a_set_that_the_cpu_lacks_is_refused_with_the_names_that_work() {
-        let error = Isa::named("mmx").unwrap_err();
-        assert!(error.message().contains("\"mmx\""));
-        assert!(error.hint().unwrap().contains("scalar"));
-    }
-}
+mod tests;

@@ -1,0 +1,199 @@
+//! Every instruction set of this machine computes what the scalar one does.
+
+use super::*;
+use crate::isa::simd::{Kernel, Simd};
+
+/// Bytes and floats that a kernel of the tests reads; 16 rows of 24 bytes for the transposition.
+struct Input {
+    bytes: Vec<u8>,
+    signed: Vec<i8>,
+    halves: Vec<u16>,
+    x: Vec<f32>,
+    y: Vec<f32>,
+}
+
+fn input() -> Input {
+    let mut state = 7u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state >> 8
+    };
+    Input {
+        bytes: (0..400).map(|_| next() as u8).collect(),
+        signed: (0..64).map(|_| (next() % 255) as i8 as i32 as i8).map(|x| x.max(-127)).collect(),
+        halves: (0..16)
+            .map(|i| [0, 0x8000, 1, 0x03ff, 0x0400, 0x3c00, 0xbc00, 0x7bff][i % 8] ^ (i as u16 / 8))
+            .collect(),
+        x: (0..16).map(|_| next() as f32 / 1e6 - 8.0).collect(),
+        y: (0..16).map(|_| next() as f32 / 1e7 + 0.1).collect(),
+    }
+}
+
+/// Runs every operation and gives all results that must be equal bit for bit, then those that may differ by rounding.
+struct Everything<'a>(&'a Input);
+
+impl Kernel for Everything<'_> {
+    type Output = (Vec<u8>, Vec<f32>);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Self::Output {
+        let Input { bytes, signed, halves, x, y } = self.0;
+        let (mut exact, mut close) = (Vec::new(), Vec::new());
+        macro_rules! exact {
+            ($($v:expr),+ $(,)?) => {{ $({ let mut out = [0; 64]; s.store_bytes($v, &mut out); exact.extend(out); })+ }};
+        }
+        macro_rules! exact_f32 {
+            ($($v:expr),+ $(,)?) => { exact!($(s.bytes_from_f32($v)),+) };
+        }
+        macro_rules! close {
+            ($($v:expr),+ $(,)?) => {{ $({ let mut out = [0.0; 16]; s.store($v, &mut out); close.extend(out); })+ }};
+        }
+        let a = s.load_bytes(bytes);
+        let b = s.load_halves(&bytes[64..], &bytes[128..]);
+        let c = s.load_quarters(&bytes[1..], &bytes[20..], &bytes[40..], &bytes[60..]);
+        let low = s.splat_byte(0x0f);
+        let nibbles = s.and(a, low);
+        let mut table = [0; 16];
+        table.copy_from_slice(&bytes[200..216]);
+        exact!(a, b, c, low, s.load_signed(signed), s.splat_four(&signed[3..]));
+        exact!(s.and(a, b), s.or(a, b), s.xor(a, b), s.lookup(&table, nibbles));
+        exact!(s.and(s.shift_right::<4>(a), low), s.and(s.shift_right::<2>(a), low));
+        exact!(s.and(s.shift_left::<4>(a), s.splat_byte(0xf0)), s.and(s.shift_left::<1>(a), s.splat_byte(0xfe)));
+        exact!(s.and(s.shift_right_quarters::<0, 2, 4, 6>(a), s.splat_byte(3)));
+        exact!(s.expand_bits(0), s.expand_bits(u64::MAX), s.expand_bits(0x8001_7f3c_0ff0_1234));
+        for start in [0, 3] {
+            let [p, q, r, t] = s.transpose(bytes, start, 24);
+            exact!(p, q, r, t);
+        }
+        let (u, v) = (s.load(x), s.load(y));
+        exact_f32!(u, v, s.splat(1.5), s.add(u, v), s.sub(u, v), s.mul(u, v), s.div(u, v), s.max(u, v), s.min(u, v));
+        exact_f32!(s.abs(u), s.to_f32(s.round(u)), s.to_f32(s.round(s.splat(2.5))), s.to_f32(s.splat_i32(-9)));
+        exact_f32!(s.load_f16(halves), s.load_i8(signed), s.load_u8(&table), s.load_bf16_bytes(bytes));
+        exact_f32!(s.byte_to_f32::<0>(a), s.byte_to_f32::<3>(a), s.signed_byte_to_f32::<0>(a));
+        exact_f32!(s.signed_byte_to_f32::<2>(a), s.signed_byte_to_f32::<3>(a), s.f32_from_bytes(s.bytes_from_f32(u)));
+        exact_f32!(s.mul_power_of_two(u, s.round(v)), s.load_partial(&x[..5]));
+        let words: Vec<u8> = halves.iter().chain(halves).flat_map(|half| half.to_le_bytes()).collect();
+        exact_f32!(s.load_f16_bytes(&words), s.half_to_f32::<0>(s.load_bytes(&words)));
+        exact_f32!(s.half_to_f32::<1>(s.load_bytes(&words)));
+        let mut stored = [0u16; 16];
+        s.store_f16(u, &mut stored);
+        exact.extend(stored.iter().flat_map(|half| half.to_le_bytes()));
+        let mut rounded = [0i8; 16];
+        s.store_i8(s.round(u), &mut rounded);
+        exact.extend(rounded.map(|x| x as u8));
+        exact.extend(halves.iter().flat_map(|&half| s.f16_to_f32(half).to_le_bytes()));
+        let mut partial = [9.0; 5];
+        s.store_partial(u, &mut partial);
+        exact.extend(partial.iter().flat_map(|x| x.to_le_bytes()));
+        exact.extend(s.reduce_max(u).to_le_bytes());
+
+        let activations = s.load_signed(signed);
+        let products = s.dot(s.splat_i32(5), s.and(a, s.splat_byte(0x7f)), activations);
+        let largest = s.dot(s.splat_i32(0), s.splat_byte(127), s.splat_byte(127));
+        let bias = i32::from(S::BIAS);
+        for code in [-128, -127, 0, 127] {
+            let w = s.splat_byte((code + bias) as u8);
+            let sum = s.reduce_add_i32(s.dot_signed(s.splat_i32(0), w, activations));
+            let offset = bias * signed.iter().map(|&x| i32::from(x)).sum::<i32>();
+            exact.extend((sum - offset).to_le_bytes());
+        }
+        exact_f32!(s.to_f32(products), s.to_f32(largest));
+        exact.extend(s.reduce_add_i32(products).to_le_bytes());
+
+        let zero = s.splat(0.0);
+        close!(s.mul_add_groups::<0>(zero, products, u), s.mul_add_groups::<1>(zero, products, u));
+        close!(s.mul_add_groups::<2>(v, products, u), s.mul_add_groups::<3>(v, products, u));
+        close!(s.mul_add(u, v, u), s.neg_mul_add(u, v, u), s.splat(s.reduce_add(u)));
+        (exact, close)
+    }
+}
+
+#[test]
+fn every_operation_is_equal_on_every_instruction_set() {
+    let input = input();
+    let (exact, close) = Isa::SCALAR.run(Everything(&input));
+    for isa in Isa::available() {
+        let (found_exact, found_close) = isa.run(Everything(&input));
+        for (i, (found, expected)) in found_exact.chunks(64).zip(exact.chunks(64)).enumerate() {
+            assert_eq!(found, expected, "{}, result {i}", isa.name());
+        }
+        for (i, (found, expected)) in found_close.iter().zip(&close).enumerate() {
+            assert!(
+                (found - expected).abs() <= 1e-5 * expected.abs().max(1.0),
+                "{}, {i}: {found} {expected}",
+                isa.name()
+            );
+        }
+    }
+}
+
+struct Exp(f32);
+
+impl Kernel for Exp {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        s.reduce_max(s.exp(s.splat(self.0)))
+    }
+}
+
+#[test]
+fn exp_is_within_two_tenths_of_a_millionth() {
+    for isa in Isa::available() {
+        for i in -8700..8800 {
+            let x = i as f32 / 100.0 + 0.001_3;
+            let expected = f64::from(x).exp();
+            let error = (f64::from(isa.run(Exp(x))) / expected - 1.0).abs();
+            assert!(error < 2e-7, "{}: exp({x}) is off by {error:e}", isa.name());
+        }
+        assert_eq!(isa.run(Exp(0.0)), 1.0);
+        assert!(isa.run(Exp(f32::NEG_INFINITY)) < 2e-38);
+        assert!(isa.run(Exp(f32::INFINITY)).is_finite());
+    }
+}
+
+#[test]
+fn half_floats_are_read_and_written_exactly() {
+    for bits in 0..=u16::MAX {
+        let value = scalar::f16_to_f32(bits);
+        let (sign, exponent, fraction) = (bits >> 15, i32::from(bits >> 10 & 31), f64::from(bits & 1023) / 1024.0);
+        let magnitude = match exponent {
+            0 => fraction * 2f64.powi(-14),
+            31 if fraction == 0.0 => f64::INFINITY,
+            31 => f64::NAN,
+            _ => (1.0 + fraction) * 2f64.powi(exponent - 15),
+        };
+        if magnitude.is_nan() {
+            assert!(value.is_nan() && scalar::f16_to_f32(scalar::f32_to_f16(value)).is_nan());
+            continue;
+        }
+        assert_eq!(f64::from(value), if sign == 1 { -magnitude } else { magnitude }, "{bits:04x}");
+        assert_eq!(scalar::f32_to_f16(value), bits);
+        // Halfway to the next goes to the even one.
+        if exponent < 30 && sign == 0 {
+            let next = scalar::f16_to_f32(bits + 1);
+            assert_eq!(scalar::f32_to_f16((value + next) / 2.0), bits + (bits & 1), "{bits:04x}");
+        }
+    }
+    assert_eq!(scalar::f32_to_f16(65520.0), 0x7c00);
+    assert_eq!(scalar::f32_to_f16(65519.0), 0x7bff);
+    assert_eq!(scalar::f32_to_f16(-1e-9), 0x8000);
+}
+
+#[test]
+fn the_fastest_available_set_is_detected_and_found_by_its_name() {
+    let available = Isa::available();
+    assert_eq!(available[0], Isa::SCALAR);
+    assert_eq!(Isa::detect(), *available.last().unwrap());
+    for isa in available {
+        assert_eq!(Isa::named(isa.name()).unwrap(), isa);
+    }
+}
+
+#[test]
+fn a_set_that_the_cpu_lacks_is_refused_with_the_names_that_work() {
+    let error = Isa::named("mmx").unwrap_err();
+    assert!(error.message().contains("\"mmx\""));
+    assert!(error.hint().unwrap().contains("scalar"));
+}
