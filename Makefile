@@ -39,13 +39,13 @@ bench: .venv/.dev ## speed beside llama.cpp, interleaved in one run
 fuzz: ## 60 seconds of each fuzz target
 	scripts/fuzz
 
-wheel: .venv/.tools ## manylinux wheel for this architecture, checked, in dist/
+wheel: .venv/.wheel-tools ## manylinux wheel for this architecture, checked, in dist/
 	scripts/wheel
 
 arm-setup: ## the Debian packages for the Arm targets below
 	scripts/arm-setup
 
-wheel-arm: .venv/.tools ## aarch64 wheel, cross-built, installed and run under qemu
+wheel-arm: .venv/.wheel-tools ## aarch64 wheel, cross-built, installed and run under qemu
 	scripts/wheel-arm
 
 test-arm: ## the Arm kernels under qemu
@@ -58,6 +58,11 @@ clean: ## remove everything that was built
 .venv/.tools:
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet 'maturin>=1.9,<2'
+	touch $@
+
+# zig links against an old C library; auditwheel checks that nothing newer is asked for.
+.venv/.wheel-tools: .venv/.tools
+	$(BIN)/pip install --quiet 'ziglang>=0.14' 'auditwheel>=6'
 	touch $@
 
 .venv/.built: .venv/.tools pyproject.toml $(RUST)
