@@ -7,8 +7,9 @@ use pyo3::types::PyBytes;
 
 /// The values of whole blocks, as little-endian f32.
 #[pyfunction]
-pub fn dequantize<'py>(py: Python<'py>, format: &str, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    let format = Format::from_name(format).ok_or_else(|| PyValueError::new_err(format!("no format {format:?}")))?;
+pub fn dequantize<'py>(py: Python<'py>, format_name: &str, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let format =
+        Format::from_name(format_name).ok_or_else(|| PyValueError::new_err(format!("no format {format_name:?}")))?;
     let mut values = vec![0.0; data.len() / format.block_bytes() * format.block_values()];
     py.detach(|| formats::dequantize(format, data, &mut values))
         .map_err(|error| PyValueError::new_err(error.to_string()))?;

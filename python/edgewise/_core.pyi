@@ -7,11 +7,11 @@ __all__ = ["VERSION", "dequantize"]
 VERSION: Final[str]
 """Version of the core and of the package."""
 
-def dequantize(format: str, data: bytes) -> bytes:
+def dequantize(format_name: str, data: bytes) -> bytes:
     """The values of whole blocks, as little-endian f32.
 
     Args:
-        format: a format's name, `q4_k`.
+        format_name: a format's name, `q4_k`.
         data: blocks as they lie in the file.
 
     Raises:

@@ -43,7 +43,7 @@ def assert_same_bits(name: str, blocks: Bytes) -> None:
 
 
 def with_scales(name: str, blocks: Bytes, scales: npt.NDArray[np.uint16]) -> Bytes:
-    changed = blocks.copy()
+    changed: Bytes = blocks.copy()
     for offset in F16_OFFSETS[name]:
         changed[:, offset : offset + 2] = scales.astype("<u2").view(np.uint8).reshape(-1, 2)
     return changed
