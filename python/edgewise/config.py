@@ -1,0 +1,151 @@
+"""What can be set, and the one place that reads the file and the environment.
+
+A setting comes from the configuration file, is overridden by the environment (`EDGEWISE_THREADS=4`), and that by an
+argument. The file is `$EDGEWISE_CONFIG`, or `edgewise/config.ini` in the user's configuration folder:
+
+```ini
+[engine]
+threads = 4
+context_length = 8192
+```
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from edgewise.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EngineName = Literal["auto", "native", "llamacpp"]
+CacheFormat = Literal["f32", "f16", "q8_0"]
+
+DEFAULT_CONTEXT_LENGTH = 4096
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """How a model is opened.
+
+    Args:
+        engine: `native` is this package's core, `llamacpp` the xllamacpp wheel; `auto` takes the core where it can.
+        context_length: tokens that prompt and answer may have together; 0 is the model's own limit.
+            By default the model's limit, but no more than 4096: the KV cache is allocated at once.
+        threads: how many threads to use; 0 chooses, and more than can run is clamped.
+        isa: instruction set of the kernels; `auto` is the best that this CPU has.
+        batch: prompt tokens evaluated at once.
+        key_format: number format of the keys in the KV cache.
+        value_format: number format of the values in the KV cache.
+        gpu_layers: layers to run on a GPU, -1 for all; needs a GPU build of the llama.cpp backend.
+
+    Raises:
+        InvalidArgument: if a number is negative or a choice unknown.
+    """
+
+    engine: EngineName = "auto"
+    context_length: int | None = None
+    threads: int = 0
+    isa: str = "auto"
+    batch: int = 512
+    key_format: CacheFormat = "f16"
+    value_format: CacheFormat = "f16"
+    gpu_layers: int = 0
+
+    def __post_init__(self) -> None:
+        _require_choice("engine", self.engine, get_args(EngineName))
+        _require_choice("key_format", self.key_format, get_args(CacheFormat))
+        _require_choice("value_format", self.value_format, get_args(CacheFormat))
+        _require_at_least("context_length", self.context_length or 0, 0)
+        _require_at_least("threads", self.threads, 0)
+        _require_at_least("batch", self.batch, 1)
+        _require_at_least("gpu_layers", self.gpu_layers, -1)
+
+    def context_for(self, trained: int) -> int:
+        """The context length to use with a model that was trained for `trained` tokens."""
+        if self.context_length is None:
+            return min(trained, DEFAULT_CONTEXT_LENGTH) if trained else DEFAULT_CONTEXT_LENGTH
+        return self.context_length or trained
+
+
+def load(
+    arguments: Mapping[str, object] | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    base: EngineConfig | None = None,
+) -> EngineConfig:
+    """The configuration: file < environment < arguments.
+
+    Args:
+        arguments: settings that the caller gives; None means not given.
+        environment: environment variables; those of this process by default.
+        base: what to start from instead of the defaults and the file.
+
+    Raises:
+        InvalidArgument: if the file cannot be read, a key is unknown, or a value does not fit.
+    """
+    environment = os.environ if environment is None else environment
+    config = base if base is not None else _from_file(environment)
+    from_environment = {
+        field.name: environment[f"EDGEWISE_{field.name.upper()}"]
+        for field in fields(EngineConfig)
+        if environment.get(f"EDGEWISE_{field.name.upper()}", "") != ""
+    }
+    config = replace(config, **_typed(from_environment, "the environment"))
+    given = {key: value for key, value in (arguments or {}).items() if value is not None}
+    return replace(config, **_typed(given, "the arguments"))
+
+
+def _from_file(environment: Mapping[str, str]) -> EngineConfig:
+    named = environment.get("EDGEWISE_CONFIG", "")
+    path = Path(named) if named else _configuration_folder(environment) / "edgewise" / "config.ini"
+    if not named and not path.is_file():
+        return EngineConfig()
+    import configparser
+
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        raise InvalidArgument(f"configuration file {path}: {error}") from error
+    unknown = sorted(set(parser.sections()) - {"engine"})
+    if unknown:
+        raise InvalidArgument(f"configuration file {path}: unknown section [{unknown[0]}]", hint="known: [engine]")
+    values = dict(parser["engine"]) if "engine" in parser else {}
+    return replace(EngineConfig(), **_typed(values, f"configuration file {path}"))
+
+
+def _configuration_folder(environment: Mapping[str, str]) -> Path:
+    for name in ("XDG_CONFIG_HOME", "APPDATA"):
+        if environment.get(name):
+            return Path(environment[name])
+    return Path(environment.get("HOME", "~")).expanduser() / ".config"
+
+
+def _typed(values: Mapping[str, object], source: str) -> dict[str, object]:
+    types = {field.name: str(field.type) for field in fields(EngineConfig)}
+    typed: dict[str, object] = {}
+    for key, value in values.items():
+        if key not in types:
+            raise InvalidArgument(f"{source}: unknown setting {key!r}", hint=f"known: {', '.join(types)}")
+        typed[key] = value
+        if types[key].startswith("int") and isinstance(value, str):
+            try:
+                typed[key] = int(value)
+            except ValueError:
+                raise InvalidArgument(f"{source}: {key} must be a whole number, got {value!r}") from None
+    return typed
+
+
+def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InvalidArgument(f"{name} {value!r} is unknown", hint=f"known: {', '.join(choices)}")
+
+
+def _require_at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise InvalidArgument(f"{name} must be at least {least}, got {value}")

@@ -1,0 +1,1 @@
+"""The parts of `edgewise.Llama`, which answers like `llama_cpp.Llama`."""

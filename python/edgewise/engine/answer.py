@@ -1,0 +1,182 @@
+"""An answer of the core in the making."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from edgewise import _core
+from edgewise.engine.memory import peak_memory_bytes
+from edgewise.engine.protocol import Piece, Timings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from edgewise.engine.native import NativeEngine
+    from edgewise.engine.protocol import FinishReason, GenerateOptions
+
+
+class Answer:
+    """Iterates over the pieces of an answer; see `edgewise.engine.protocol.Generation`.
+
+    The work is done when a piece is asked for. The token that was shown last is not evaluated yet: its turn comes with
+    the next piece.
+
+    Args:
+        engine: whose session is used.
+        prompt: token ids; at least one, and fewer than the context holds.
+        options: how the answer is made.
+        seed: of the sampler.
+        adjust: see `NativeEngine.generate`.
+        should_stop: see `NativeEngine.generate`.
+    """
+
+    def __init__(
+        self,
+        engine: NativeEngine,
+        prompt: list[int],
+        options: GenerateOptions,
+        seed: int,
+        *,
+        adjust: Callable[[list[int], bytes], bytes] | None = None,
+        should_stop: Callable[[list[int], bytes], bool] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._tokens = prompt
+        self._prompt_tokens = len(prompt)
+        room = engine.context_length - len(prompt)
+        self._limit = room if options.max_tokens is None else min(options.max_tokens, room)
+        self._adjust = adjust
+        self._should_stop = should_stop
+        self._top_logprobs = options.top_logprobs
+        self._text = _core.TextStream(list(options.stop))
+        self._sampler = _core.Sampler(
+            temperature=options.temperature,
+            top_k=options.top_k,
+            top_p=options.top_p,
+            min_p=options.min_p,
+            typical_p=options.typical_p,
+            repeat_penalty=options.repeat_penalty,
+            frequency_penalty=options.frequency_penalty,
+            presence_penalty=options.presence_penalty,
+            penalty_last_n=options.penalty_last_n,
+            logit_bias=dict(options.logit_bias),
+            seed=seed,
+        )
+        self._finish_reason: FinishReason | None = None
+        self._is_over = False
+        self._is_started = False
+        self._cached = self._evaluated = 0
+        self._started_s = time.perf_counter()
+        self._prefill_s = self._first_token_s = self._decode_s = 0.0
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens in the prompt."""
+        return self._prompt_tokens
+
+    @property
+    def tokens(self) -> list[int]:
+        """Token ids of the answer so far, end tokens excluded."""
+        return self._tokens[self._prompt_tokens :]
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the answer ended; None while it goes on, and after `close`."""
+        return self._finish_reason
+
+    @property
+    def timings(self) -> Timings:
+        """What it cost so far."""
+        return Timings(
+            load_s=self._engine.load_s,
+            time_to_first_token_s=self._first_token_s,
+            cached_tokens=self._cached,
+            evaluated_tokens=self._evaluated,
+            generated_tokens=len(self._tokens) - self._prompt_tokens,
+            prefill_s=self._prefill_s,
+            decode_s=self._decode_s,
+            peak_memory_bytes=peak_memory_bytes(),
+        )
+
+    def __iter__(self) -> Iterator[Piece]:
+        return self
+
+    def __next__(self) -> Piece:
+        while not self._is_over:
+            held_all_along = self._engine.turns.take(self)
+            try:
+                piece = self._step(held_all_along)
+            except BaseException:
+                self.close()
+                raise
+            if self._is_over:
+                self._engine.turns.leave(self)
+            else:
+                self._engine.turns.rest(self)
+            if piece is not None:
+                return piece
+        raise StopIteration
+
+    def close(self) -> None:
+        """Stops; what was generated stays in the KV cache."""
+        self._is_over = True
+        self._engine.turns.leave(self)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_is_started"):
+            self.close()
+
+    def _step(self, held_all_along: bool) -> Piece | None:
+        """The next token; None if the answer ended without one."""
+        started_s = time.perf_counter()
+        session = self._engine.session
+        if not self._is_started:
+            self._prefill(session)
+        elif held_all_along:
+            session.evaluate(self._tokens[-1:])
+        else:
+            session.evaluate(self._tokens[session.reuse(self._tokens) :])
+        if self._limit == 0:
+            return self._end("length")
+        if self._should_stop is not None and self._should_stop(self._tokens, session.logits()):
+            return self._end("stop")
+        piece = self._sample(session)
+        now_s = time.perf_counter()
+        if self._first_token_s == 0.0:
+            self._first_token_s = now_s - self._started_s
+        else:
+            self._decode_s += now_s - started_s
+        return piece
+
+    def _prefill(self, session: _core.Session) -> None:
+        started_s = time.perf_counter()
+        self._cached = session.reuse(self._tokens)
+        session.evaluate(self._tokens[self._cached :])
+        self._evaluated = len(self._tokens) - self._cached
+        self._prefill_s = time.perf_counter() - started_s
+        self._is_started = True
+
+    def _sample(self, session: _core.Session) -> Piece | None:
+        adjusted = None if self._adjust is None else self._adjust(self._tokens, session.logits())
+        token, logprob, top = session.sample(self._sampler, top_logprobs=self._top_logprobs, logits=adjusted)
+        if self._engine.tokenizer.is_end(token):
+            return self._end("stop", token)
+        self._tokens.append(token)
+        text = self._text.push(self._engine.tokenizer.piece(token))
+        if self._text.is_stopped:
+            self._finish("stop")
+        elif len(self._tokens) - self._prompt_tokens >= self._limit:
+            self._finish("length")
+            text += self._text.finish()
+        return Piece(token, text, logprob, tuple(top))
+
+    def _end(self, reason: FinishReason, token: int = -1) -> Piece | None:
+        """Ends without a further token; text that was held back still comes out."""
+        self._finish(reason)
+        text = self._text.finish()
+        return Piece(token, text, 0.0) if text else None
+
+    def _finish(self, reason: FinishReason) -> None:
+        self._finish_reason = reason
+        self._is_over = True

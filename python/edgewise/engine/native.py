@@ -1,0 +1,154 @@
+"""The engine of this package: the Rust core."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgewise import _core
+from edgewise.engine.answer import Answer
+from edgewise.engine.protocol import Engine, GenerateOptions
+from edgewise.engine.turns import Turns
+from edgewise.errors import ContextFull, InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from edgewise.config import EngineConfig
+
+
+class NativeEngine(Engine):
+    """A model in the core.
+
+    Args:
+        path: a GGUF file.
+        config: how to open it.
+
+    Raises:
+        ModelFileError: if the file is malformed.
+        UnsupportedError: if the core does not run its architecture, formats or tokenizer.
+        SystemRefused: if the file cannot be read or the memory is not there.
+    """
+
+    def __init__(self, path: Path, config: EngineConfig) -> None:
+        started = time.perf_counter()
+        self._path = path
+        self._file = _core.ModelFile(str(path))
+        self.tokenizer = _core.Tokenizer(self._file)
+        self.model = _core.Model(self._file)
+        self._session: _core.Session | None = _core.Session(
+            self.model,
+            context_length=config.context_for(self.model.context_length),
+            batch=config.batch,
+            key_format=config.key_format,
+            value_format=config.value_format,
+            isa=config.isa,
+            threads=config.threads,
+        )
+        self._turns = Turns()
+        self.load_s = time.perf_counter() - started
+
+    @property
+    def name(self) -> str:
+        """`native`."""
+        return "native"
+
+    @property
+    def path(self) -> Path:
+        """The model file."""
+        return self._path
+
+    @cached_property
+    def metadata(self) -> Mapping[str, object]:
+        """The file's metadata, without its arrays."""
+        return self._file.metadata()
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that prompt and answer may have together."""
+        return self.session.context_length
+
+    @property
+    def session(self) -> _core.Session:
+        """The core's session; use it inside `exclusive` alone.
+
+        Raises:
+            InvalidArgument: if the engine is closed.
+        """
+        if self._session is None:
+            raise InvalidArgument("the engine is closed")
+        return self._session
+
+    @property
+    def turns(self) -> Turns:
+        """Who may use the session now."""
+        return self._turns
+
+    def tokenize(self, text: str | bytes, *, add_special: bool = True, parse_special: bool = False) -> list[int]:
+        """Text to token ids; see `Engine.tokenize`."""
+        data = text.encode("utf-8", errors="surrogatepass") if isinstance(text, str) else text
+        return self.tokenizer.encode(data, add_special=add_special, parse_special=parse_special)
+
+    def detokenize(self, tokens: Sequence[int], *, special: bool = False) -> bytes:
+        """Token ids to the bytes of their text; see `Engine.detokenize`."""
+        return self.tokenizer.decode(tokens, special=special)
+
+    def generate(
+        self,
+        prompt: str | Sequence[int],
+        options: GenerateOptions | None = None,
+        *,
+        adjust: Callable[[list[int], bytes], bytes] | None = None,
+        should_stop: Callable[[list[int], bytes], bool] | None = None,
+    ) -> Answer:
+        """Continues a prompt; see `Engine.generate`.
+
+        Args:
+            prompt: text, which gets the special tokens that the model expects, or token ids as they are.
+            options: how the answer is made.
+            adjust: gets the tokens so far and the logits as native float32 bytes, gives the logits to sample from.
+            should_stop: gets the same before each token; True ends the answer.
+
+        Raises:
+            ContextFull: if the prompt leaves no room for an answer.
+            InvalidArgument: if the prompt is empty or a token id is not in the vocabulary.
+        """
+        options = options or GenerateOptions()
+        tokens = self.tokenize(prompt, parse_special=True) if isinstance(prompt, str) else list(prompt)
+        if not tokens:
+            raise InvalidArgument("the prompt has no tokens", hint="this model adds none of its own to an empty text")
+        if len(tokens) >= self.context_length:
+            raise ContextFull(f"Requested tokens ({len(tokens)}) exceed context window of {self.context_length}")
+        seed = secrets.randbits(32) if options.seed is None else options.seed
+        return Answer(self, tokens, options, seed, adjust=adjust, should_stop=should_stop)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[_core.Session]:
+        """The session, for as long as the block runs; other threads wait."""
+        who = object()
+        self._turns.take(who)
+        try:
+            yield self.session
+        finally:
+            self._turns.leave(who)
+
+    def close(self) -> None:
+        """Gives the memory back once no answer is being computed."""
+        if self._session is not None:
+            with self.exclusive():
+                self._session = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,209 @@
+"""What every engine offers, whatever runs the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from edgewise.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from edgewise.config import EngineConfig, EngineName
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class GenerateOptions:
+    """How an answer is made.
+
+    Args:
+        max_tokens: the longest answer, in tokens; None is as much as the context holds.
+        temperature: 0 takes the likeliest token; below 0 samples from the unscaled distribution of all tokens.
+        top_k: sample among this many likeliest tokens; 0 for all.
+        top_p: sample among the likeliest tokens that together have this probability.
+        min_p: drop tokens less likely than this share of the likeliest.
+        typical_p: locally typical sampling; 1 is off.
+        repeat_penalty: divides the logits of recent tokens; 1 is off.
+        frequency_penalty: lowers the logit of a recent token by this for each time it occurred.
+        presence_penalty: lowers the logit of a recent token by this once.
+        penalty_last_n: how many tokens of the answer count as recent.
+        logit_bias: added to the logits of these tokens.
+        seed: the same seed gives the same text; None takes a new one each time.
+        stop: texts that end the answer and are not part of it.
+        top_logprobs: how many of the likeliest tokens to report with each piece.
+
+    Raises:
+        InvalidArgument: if a value is out of its range.
+    """
+
+    max_tokens: int | None = None
+    temperature: float = 0.8
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    typical_p: float = 1.0
+    repeat_penalty: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    penalty_last_n: int = 64
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    top_logprobs: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_tokens is not None and self.max_tokens < 0:
+            raise InvalidArgument(f"max_tokens must not be negative, got {self.max_tokens}")
+        if self.top_logprobs < 0:
+            raise InvalidArgument(f"top_logprobs must not be negative, got {self.top_logprobs}")
+        if isinstance(self.stop, str):
+            raise InvalidArgument("stop must be a tuple of texts", hint=f"stop=({self.stop!r},)")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One token of an answer.
+
+    Args:
+        token: its id.
+        text: what can be shown now: whole characters, and nothing that may turn out to begin a stop text. May be
+            empty; what was held back comes with a later piece.
+        logprob: natural logarithm of the token's probability, before any sampling option; 0 where the engine cannot say.
+        top_logprobs: the likeliest tokens with theirs, likeliest first.
+    """
+
+    token: int
+    text: str
+    logprob: float
+    top_logprobs: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Timings:
+    """What an answer cost.
+
+    Args:
+        load_s: seconds to open the model.
+        time_to_first_token_s: seconds from the request to the first token.
+        cached_tokens: prompt tokens that the KV cache already held.
+        evaluated_tokens: prompt tokens that were evaluated.
+        generated_tokens: tokens of the answer.
+        prefill_s: seconds spent on evaluating the prompt.
+        decode_s: seconds spent on the tokens after the first.
+        peak_memory_bytes: the most memory that this process has had resident; 0 where the system does not say.
+    """
+
+    load_s: float
+    time_to_first_token_s: float
+    cached_tokens: int
+    evaluated_tokens: int
+    generated_tokens: int
+    prefill_s: float
+    decode_s: float
+    peak_memory_bytes: int
+
+    @property
+    def prefill_tokens_per_second(self) -> float:
+        """Evaluated prompt tokens over the time that they took; cached ones count nowhere."""
+        return self.evaluated_tokens / self.prefill_s if self.prefill_s > 0 else 0.0
+
+    @property
+    def decode_tokens_per_second(self) -> float:
+        """Tokens after the first over the time that they took."""
+        return (self.generated_tokens - 1) / self.decode_s if self.decode_s > 0 and self.generated_tokens > 1 else 0.0
+
+
+class Generation(Protocol):
+    """An answer in the making: iterate over its pieces. Closing it early stops the work."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens in the prompt."""
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """`stop` after an end token or a stop text, `length` at the limit, None while it goes on."""
+
+    @property
+    def timings(self) -> Timings:
+        """What it cost so far."""
+
+    def __iter__(self) -> Iterator[Piece]: ...
+
+    def __next__(self) -> Piece: ...
+
+    def close(self) -> None:
+        """Stops; what was generated stays in the KV cache."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """An open model. Threads may share one: each answer has the engine to itself, the others wait their turn."""
+
+    @staticmethod
+    def open(path: str | Path, config: EngineConfig | None = None, *, engine: EngineName | None = None) -> Engine:
+        """Opens a model file with the engine that suits it; see `edgewise.engine.open`."""
+        from edgewise.engine import open as open_engine
+
+        return open_engine(path, config, engine=engine)
+
+    @property
+    def name(self) -> str:
+        """`native` or `llamacpp`."""
+
+    @property
+    def path(self) -> Path:
+        """The model file."""
+
+    @property
+    def metadata(self) -> Mapping[str, object]:
+        """The file's metadata."""
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that prompt and answer may have together."""
+
+    def tokenize(self, text: str | bytes, *, add_special: bool = True, parse_special: bool = False) -> list[int]:
+        """Text to token ids.
+
+        Args:
+            text: what to split.
+            add_special: add the tokens that the model expects around a text, such as its beginning-of-sequence token.
+            parse_special: read `<|name|>` as that special token, not as text.
+        """
+
+    def detokenize(self, tokens: Sequence[int], *, special: bool = False) -> bytes:
+        """Token ids to the bytes of their text.
+
+        Args:
+            tokens: the ids.
+            special: write special tokens out instead of leaving them away.
+        """
+
+    def generate(self, prompt: str | Sequence[int], options: GenerateOptions | None = None) -> Generation:
+        """Continues a prompt. What the KV cache shares with it is not evaluated again.
+
+        Args:
+            prompt: text, which gets the special tokens that the model expects, or token ids as they are.
+            options: how the answer is made.
+
+        Raises:
+            ContextFull: if the prompt leaves no room for an answer.
+            InvalidArgument: if a token id is not in the vocabulary.
+        """
+
+    def close(self) -> None:
+        """Gives the memory back. Closing twice is fine; using a closed engine is an `InvalidArgument`."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
