@@ -1,14 +1,24 @@
 //! Python binding: conversion only.
 
-use pyo3::prelude::*;
-
+mod errors;
+mod file;
 mod formats;
+mod machine;
+mod sampling;
+
+use pyo3::prelude::*;
 
 /// The compiled half of Edgewise.
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::formats::dequantize;
+    use crate::file::ModelFile;
+    #[pymodule_export]
+    use crate::formats::dequantize;
+    #[pymodule_export]
+    use crate::machine::{ThreadChoice, choose_threads, instruction_sets};
+    #[pymodule_export]
+    use crate::sampling::{Sampler, TextStream};
 
     /// Version of the core.
     #[pymodule_export]

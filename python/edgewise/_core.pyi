@@ -1,19 +1,262 @@
-"""The compiled half of Edgewise: conversions around the Rust core, nothing else."""
+"""The compiled half of Edgewise: conversions around the Rust core, nothing else.
 
-from typing import Final
+Every call that works releases the GIL. Errors are those of `edgewise.errors`.
+"""
 
-__all__ = ["VERSION", "dequantize"]
+from collections.abc import Sequence
+from os import PathLike
+from typing import Final, final
+
+__all__ = [
+    "VERSION",
+    "Model",
+    "ModelFile",
+    "Sampler",
+    "Session",
+    "TextStream",
+    "ThreadChoice",
+    "Tokenizer",
+    "choose_threads",
+    "dequantize",
+    "instruction_sets",
+]
 
 VERSION: Final[str]
 """Version of the core and of the package."""
 
-def dequantize(format_name: str, data: bytes) -> bytes:
+@final
+class ModelFile:
+    """A model file whose layout is proven."""
+
+    def __new__(cls, path: str | PathLike[str]) -> ModelFile:
+        """Maps and checks a file and the other parts of a split model."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all parts together."""
+
+    def metadata(self) -> dict[str, object]:
+        """Every metadata value that is no array, in file order."""
+
+    def arrays(self) -> list[tuple[str, str, int]]:
+        """(key, type of the values, how many) of every metadata array."""
+
+    def array(self, key: str) -> list[object] | None:
+        """The values of one array; None if the file has none of that key."""
+
+    def tensors(self) -> list[tuple[str, str, list[int], int]]:
+        """(name, format, shape with columns first, bytes) of every tensor, in file order."""
+
+@final
+class Tokenizer:
+    """Text to token ids and back, as the file's metadata says."""
+
+    def __new__(cls, file: ModelFile) -> Tokenizer:
+        """Reads the vocabulary."""
+
+    def __len__(self) -> int: ...
+    def encode(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Token ids of a text."""
+
+    def decode(self, tokens: Sequence[int], *, special: bool) -> bytes:
+        """Text of token ids; special tokens are left away unless `special`."""
+
+    def piece(self, token: int) -> bytes:
+        """What a token adds to a text; nothing for special tokens."""
+
+    def is_end(self, token: int) -> bool:
+        """Whether the token ends an answer."""
+
+    @property
+    def bos(self) -> int | None:
+        """The beginning-of-sequence token."""
+
+    @property
+    def eos(self) -> int | None:
+        """The end-of-sequence token."""
+
+    @property
+    def newline(self) -> int | None:
+        """The token of a line break."""
+
+    @property
+    def adds_bos(self) -> bool:
+        """Whether `add_special` puts the beginning-of-sequence token first."""
+
+@final
+class Model:
+    """Weights, bound and shape-checked."""
+
+    def __new__(cls, file: ModelFile) -> Model:
+        """Binds the weights of a file."""
+
+    @property
+    def architecture(self) -> str:
+        """Such as `llama`."""
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that the model was trained for."""
+
+    @property
+    def embedding_length(self) -> int:
+        """Width of the hidden state."""
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of logits."""
+
+@final
+class Session:
+    """One conversation: its tokens, its KV cache, its logits."""
+
+    def __new__(
+        cls,
+        model: Model,
+        *,
+        context_length: int,
+        batch: int,
+        key_format: str,
+        value_format: str,
+        isa: str,
+        threads: int,
+    ) -> Session:
+        """Allocates everything that the session will need."""
+
+    def __len__(self) -> int: ...
+    @property
+    def context_length(self) -> int:
+        """Tokens that fit."""
+
+    @property
+    def threads(self) -> int:
+        """Threads that work."""
+
+    @property
+    def isa(self) -> str:
+        """Instruction set of the kernels."""
+
+    @property
+    def cache_bytes(self) -> int:
+        """Size of the KV cache."""
+
+    @property
+    def tokens(self) -> list[int]:
+        """The tokens in the KV cache."""
+
+    def reuse(self, tokens: Sequence[int]) -> int:
+        """Keeps what the cache shares with `tokens`, but not the last of them, and says how many that are."""
+
+    def truncate(self, length: int) -> None:
+        """Forgets every token from position `length` on."""
+
+    def evaluate(self, tokens: Sequence[int], *, all_logits: bool = False) -> None:
+        """Appends tokens. Logits of the last one follow, or of all. Ctrl-C is a KeyboardInterrupt."""
+
+    def logits(self) -> bytes:
+        """The logits of the last `evaluate`, as native float32: rows of `vocabulary_size`."""
+
+    def sample(
+        self, sampler: Sampler, *, top_logprobs: int | None = None, logits: bytes | None = None
+    ) -> tuple[int, float | None, list[tuple[int, float]]]:
+        """Chooses a token from the last row of logits, or from those given.
+
+        Returns:
+            The token; its log-probability before any option, unless `top_logprobs` is None; the likeliest tokens.
+        """
+
+    def logprobs(self, row: int, token: int, top: int) -> tuple[float, list[tuple[int, float]]]:
+        """Log-probability of a token after a row of the last `evaluate`, and the likeliest tokens with theirs."""
+
+    def embed(self, tokens: Sequence[int], pooling: str) -> list[list[float]]:
+        """Final hidden states of a text: one row per token (`none`), or one row (`mean`, `first`, `last`)."""
+
+    def save(self) -> bytes:
+        """The tokens and the KV cache."""
+
+    def restore(self, state: bytes) -> None:
+        """Takes up what `save` gave."""
+
+@final
+class Sampler:
+    """Chooses tokens; holds the random state."""
+
+    def __new__(
+        cls,
+        *,
+        temperature: float,
+        top_k: int,
+        top_p: float,
+        min_p: float,
+        typical_p: float,
+        repeat_penalty: float,
+        frequency_penalty: float,
+        presence_penalty: float,
+        penalty_last_n: int,
+        logit_bias: Sequence[tuple[int, float]],
+        mirostat: tuple[float, float] | None,
+        seed: int,
+    ) -> Sampler:
+        """Checks the options; `edgewise.engine.GenerateOptions` explains them."""
+
+@final
+class TextStream:
+    """Token bytes to text that is safe to show: whole characters, and nothing that may become a stop text."""
+
+    def __new__(cls, stops: Sequence[str]) -> TextStream:
+        """Ends at any of `stops`."""
+
+    def push(self, data: bytes) -> str:
+        """Takes the bytes of a token, gives what can be shown now."""
+
+    def finish(self) -> str:
+        """Gives what was held back."""
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a stop text was found."""
+
+@final
+class ThreadChoice:
+    """How many threads to start, and why."""
+
+    @property
+    def threads(self) -> int:
+        """Threads to start when nobody asks for a number."""
+
+    @property
+    def limit(self) -> int:
+        """The most that can run at a time."""
+
+    @property
+    def allowed(self) -> int:
+        """CPUs that the affinity mask allows."""
+
+    @property
+    def fast_cores(self) -> int:
+        """Physical fast cores among them."""
+
+    @property
+    def quota(self) -> float | None:
+        """CPUs that the cgroup quota pays for."""
+
+    @property
+    def reasons(self) -> list[str]:
+        """One sentence per fact that decided."""
+
+def choose_threads(root: str | PathLike[str] = "/") -> ThreadChoice:
+    """Decides from what the system says below `root`."""
+
+def instruction_sets() -> list[str]:
+    """Instruction sets that this build and this CPU share, slowest first."""
+
+def dequantize(format: str, data: bytes) -> bytes:
     """The values of whole blocks, as little-endian f32.
 
     Args:
-        format_name: a format's name, `q4_k`.
+        format: a format's name, `q4_k`.
         data: blocks as they lie in the file.
 
     Raises:
-        ValueError: if there is no such format, the core does not compute with it, or `data` is not whole blocks.
+        InvalidArgument: if there is no such format, the core does not compute with it, or `data` is not whole blocks.
     """

@@ -75,7 +75,7 @@ def chunks(request: Request, answer: Generation) -> Iterator[Completion]:
     try:
         for piece in answer:
             logprobs = None
-            if request.logprobs is not None and piece.token >= 0:
+            if request.logprobs is not None and piece.logprob is not None:
                 offset = len(request.prompt) + len(request.detokenize(shown))
                 logprobs = _one_logprob(request, piece.token, piece.logprob, piece.top_logprobs, offset)
             shown.append(piece.token)
@@ -99,7 +99,7 @@ def _envelope(request: Request, text: str, logprobs: Logprobs | None, reason: Fi
 
 def _logprobs(request: Request, pieces: list[Piece]) -> Logprobs:
     rows: list[tuple[int, float, TopLogprobs]] = [
-        (piece.token, piece.logprob, piece.top_logprobs) for piece in pieces if piece.token >= 0
+        (piece.token, piece.logprob, piece.top_logprobs) for piece in pieces if piece.logprob is not None
     ]
     offset = len(request.prompt)
     if request.echo and request.prompt_logprobs is not None:

@@ -48,7 +48,7 @@ class Answer:
         self._limit = room if options.max_tokens is None else min(options.max_tokens, room)
         self._adjust = adjust
         self._should_stop = should_stop
-        self._top_logprobs = options.top_logprobs
+        self._top_logprobs = options.top_logprobs if options.logprobs else None
         self._text = _core.TextStream(list(options.stop))
         self._sampler = _core.Sampler(
             temperature=options.temperature,
@@ -60,7 +60,8 @@ class Answer:
             frequency_penalty=options.frequency_penalty,
             presence_penalty=options.presence_penalty,
             penalty_last_n=options.penalty_last_n,
-            logit_bias=dict(options.logit_bias),
+            logit_bias=list(options.logit_bias.items()),
+            mirostat=options.mirostat,
             seed=seed,
         )
         self._finish_reason: FinishReason | None = None
@@ -175,7 +176,7 @@ class Answer:
         """Ends without a further token; text that was held back still comes out."""
         self._finish(reason)
         text = self._text.finish()
-        return Piece(token, text, 0.0) if text else None
+        return Piece(token, text, None) if text else None
 
     def _finish(self, reason: FinishReason) -> None:
         self._finish_reason = reason

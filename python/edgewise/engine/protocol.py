@@ -37,7 +37,9 @@ class GenerateOptions:
         logit_bias: added to the logits of these tokens.
         seed: the same seed gives the same text; None takes a new one each time.
         stop: texts that end the answer and are not part of it.
-        top_logprobs: how many of the likeliest tokens to report with each piece.
+        mirostat: (tau, eta) of Mirostat 2.0 sampling, which takes the place of the top-k to typical options.
+        logprobs: report the log-probability of each token.
+        top_logprobs: how many of the likeliest tokens to report with it.
 
     Raises:
         InvalidArgument: if a value is out of its range.
@@ -56,6 +58,8 @@ class GenerateOptions:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    mirostat: tuple[float, float] | None = None
+    logprobs: bool = True
     top_logprobs: int = 0
 
     def __post_init__(self) -> None:
@@ -75,13 +79,13 @@ class Piece:
         token: its id.
         text: what can be shown now: whole characters, and nothing that may turn out to begin a stop text. May be
             empty; what was held back comes with a later piece.
-        logprob: natural logarithm of the token's probability, before any sampling option; 0 where the engine cannot say.
+        logprob: natural logarithm of the token's probability, before any sampling option; None if not asked for.
         top_logprobs: the likeliest tokens with theirs, likeliest first.
     """
 
     token: int
     text: str
-    logprob: float
+    logprob: float | None
     top_logprobs: tuple[tuple[int, float], ...] = ()
 
 

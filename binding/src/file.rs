@@ -1,0 +1,72 @@
+//! A model file, for looking inside.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use edgewise_core::gguf::{Gguf, Value};
+use pyo3::IntoPyObjectExt;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::errors::detached;
+
+/// (name, format, shape, bytes)
+type TensorRow<'a> = (&'a str, &'static str, &'a [u64], usize);
+
+/// A model file whose layout is proven.
+#[pyclass(frozen, module = "edgewise._core")]
+pub(crate) struct ModelFile(pub(crate) Arc<Gguf>);
+
+#[pymethods]
+impl ModelFile {
+    #[new]
+    fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        detached(py, || Gguf::open(&path)).map(|gguf| Self(Arc::new(gguf)))
+    }
+
+    #[getter]
+    fn size_bytes(&self) -> u64 {
+        self.0.size_bytes()
+    }
+
+    fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for (key, value) in self.0.metadata().iter() {
+            if !matches!(value, Value::Array(_)) {
+                dict.set_item(key, scalar(py, value)?)?;
+            }
+        }
+        Ok(dict)
+    }
+
+    fn arrays(&self) -> Vec<(&str, &'static str, usize)> {
+        let arrays = self.0.metadata().iter().filter_map(|(key, value)| match value {
+            Value::Array(array) => Some((key, array.kind().name(), array.len())),
+            _ => None,
+        });
+        arrays.collect()
+    }
+
+    fn array<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Option<Bound<'py, PyList>>> {
+        let Some(Value::Array(array)) = self.0.metadata().get(key) else { return Ok(None) };
+        let values: Vec<Bound<'py, PyAny>> = array.iter().map(|value| scalar(py, value)).collect::<PyResult<_>>()?;
+        PyList::new(py, values).map(Some)
+    }
+
+    fn tensors(&self) -> Vec<TensorRow<'_>> {
+        let tensors = self.0.tensors().iter();
+        tensors.map(|tensor| (tensor.name.as_str(), tensor.format.name(), &tensor.shape[..], tensor.size_bytes())).collect()
+    }
+}
+
+/// A value that is no array; strings that are no UTF-8 get replacement characters. An array in an array becomes its length.
+fn scalar<'py>(py: Python<'py>, value: Value<'_>) -> PyResult<Bound<'py, PyAny>> {
+    match value {
+        Value::Bool(x) => x.into_bound_py_any(py),
+        Value::F32(x) => x.into_bound_py_any(py),
+        Value::F64(x) => x.into_bound_py_any(py),
+        Value::String(bytes) => String::from_utf8_lossy(bytes).into_bound_py_any(py),
+        Value::Array(array) => array.len().into_bound_py_any(py),
+        integer => integer.integer().unwrap_or_default().into_bound_py_any(py),
+    }
+}

@@ -1,0 +1,44 @@
+//! What this machine offers: instruction sets and threads.
+
+use std::path::PathBuf;
+
+use edgewise_core::isa::Isa;
+use edgewise_core::threads;
+use pyo3::prelude::*;
+
+/// How many threads to start, and why.
+#[pyclass(frozen, get_all, module = "edgewise._core")]
+pub(crate) struct ThreadChoice {
+    threads: usize,
+    limit: usize,
+    allowed: usize,
+    fast_cores: usize,
+    quota: Option<f64>,
+    reasons: Vec<String>,
+}
+
+/// Decides from what the system says below `root`.
+#[pyfunction]
+#[pyo3(signature = (root = PathBuf::from("/")))]
+pub(crate) fn choose_threads(py: Python<'_>, root: PathBuf) -> ThreadChoice {
+    let choice = py.detach(|| threads::choose(&threads::read_facts(&root)));
+    ThreadChoice {
+        threads: choice.threads,
+        limit: choice.limit,
+        allowed: choice.allowed,
+        fast_cores: choice.fast_cores,
+        quota: choice.quota,
+        reasons: choice.reasons,
+    }
+}
+
+/// The number of threads for a request; 0 asks for the choice.
+pub(crate) fn resolve_threads(requested: usize) -> usize {
+    threads::choose(&threads::read_facts(std::path::Path::new("/"))).resolve(Some(requested))
+}
+
+/// Instruction sets that this build and this CPU share, slowest first.
+#[pyfunction]
+pub(crate) fn instruction_sets() -> Vec<&'static str> {
+    Isa::available().into_iter().map(Isa::name).collect()
+}
