@@ -1,6 +1,8 @@
-"""Run llama.cpp on every case and store its figures. By hand, never in CI: `python -m conformance.make_golden`.
+"""Run llama.cpp on every case and store its figures. By hand, never in CI.
 
-Needs `llama-cpp-python` (built natively), `gguf` and `numpy`, and runs in `tests/`. For each case it looks for a seed
+    cd tests && PYTHONPATH=../benchmarks python -m conformance.make_golden
+
+Needs `llama-cpp-python` (built natively), `gguf` and `numpy`. For each case it looks for a seed
 with which the comparison says something: for float models, every greedy choice has a margin that no difference within
 the tolerance can turn; for quantized models, llama.cpp's own rounding of activations stays within half of the tolerance
 and at least half of the best tokens are clear.

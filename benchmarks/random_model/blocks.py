@@ -122,7 +122,7 @@ def _affine(levels: int) -> Finish:
 
 
 def _finish_q2_k(blocks: Bytes, stream: RandomBytes, deviation: float) -> None:
-    """w = d * scale * code - dmin * minimum: scale in the low and minimum in the high four bits of 16 bytes."""
+    """W = d * scale * code - dmin * minimum: scale in the low and minimum in the high four bits of 16 bytes."""
     sub_scales = _sub_scales(stream, len(blocks), 16, range(5, 16))
     blocks[:, :16] = sub_scales | (_near(sub_scales, stream, 15) << 4)
     scales = _scales(stream, len(blocks), deviation / (_rms(range(5, 16)) * _rms(_centred(4))))
@@ -131,7 +131,7 @@ def _finish_q2_k(blocks: Bytes, stream: RandomBytes, deviation: float) -> None:
 
 
 def _finish_q3_k(blocks: Bytes, stream: RandomBytes, deviation: float) -> None:
-    """w = d * (scale - 32) * code: sixteen 6-bit scales, four low bits in 8 bytes, then two high bits in 4."""
+    """W = d * (scale - 32) * code: sixteen 6-bit scales, four low bits in 8 bytes, then two high bits in 4."""
     sub_scales = _either_sign(_sub_scales(stream, len(blocks), 16, range(10, 32)), stream, 32)
     blocks[:, 96:104] = (sub_scales[:, :8] & 15) | ((sub_scales[:, 8:] & 15) << 4)
     high = (sub_scales >> 4).reshape(-1, 4, 4)
@@ -158,13 +158,13 @@ def _scale_min_k(levels: int) -> Finish:
 
 
 def _finish_q6_k(blocks: Bytes, stream: RandomBytes, deviation: float) -> None:
-    """w = d * scale * code: sixteen signed 8-bit scales."""
+    """W = d * scale * code: sixteen signed 8-bit scales."""
     blocks[:, 192:208] = _either_sign(_sub_scales(stream, len(blocks), 16, range(40, 128)), stream, 0)
     _symmetric(208, _rms(range(40, 128)) * _rms(range(-32, 32)))(blocks, stream, deviation)
 
 
 def _finish_iq4_xs(blocks: Bytes, stream: RandomBytes, deviation: float) -> None:
-    """w = d * (scale - 32) * value: eight 6-bit scales, two high bits in a 16-bit word, then four low bits."""
+    """W = d * (scale - 32) * value: eight 6-bit scales, two high bits in a 16-bit word, then four low bits."""
     sub_scales = _either_sign(_sub_scales(stream, len(blocks), 8, range(10, 32)), stream, 32)
     high = (sub_scales >> 4).reshape(-1, 2, 4)
     blocks[:, 2:4] = high[:, :, 0] | (high[:, :, 1] << 2) | (high[:, :, 2] << 4) | (high[:, :, 3] << 6)
@@ -173,7 +173,7 @@ def _finish_iq4_xs(blocks: Bytes, stream: RandomBytes, deviation: float) -> None
 
 
 def _finish_mxfp4(blocks: Bytes, stream: RandomBytes, deviation: float) -> None:
-    """w = 2^(e - 128) * doubled code: two neighbouring exponents in equal parts."""
+    """W = 2^(e - 128) * doubled code: two neighbouring exponents in equal parts."""
     exponent = 128 + math.floor(math.log2(deviation / _rms(MXFP4.kvalues)))
     blocks[:, 0] = exponent + (stream.draw(len(blocks)) & 1)
 

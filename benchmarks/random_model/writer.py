@@ -7,7 +7,7 @@ from gguf import GGML_QUANT_SIZES, GGUFWriter
 from gguf.quants import dequantize
 
 from random_model.blocks import Bytes, RandomBytes, format_type, random_floats, random_rows
-from random_model.recipe import Recipe
+from random_model.recipe import FALLBACKS, Recipe
 from random_model.shape import Shape, Tensor
 
 _BAND_VALUES = 1 << 24
@@ -26,7 +26,7 @@ def write_model(path: Path, shape: Shape, recipe: Recipe, seed: int, *, as_f32: 
     writer = GGUFWriter(path, shape.architecture)
     writer.add_name("random weights")
     shape.add_to(writer)
-    tensors = [(tensor, "f32" if tensor.kind == "vector" else recipe(tensor.name)) for tensor in shape.tensors()]
+    tensors = [(tensor, _format(tensor, recipe)) for tensor in shape.tensors()]
     for tensor, name in tensors:
         dimensions = (tensor.columns,) if tensor.kind == "vector" else (tensor.rows, tensor.columns)
         stored = "f32" if as_f32 else name
@@ -50,6 +50,13 @@ def write_model(path: Path, shape: Shape, recipe: Recipe, seed: int, *, as_f32: 
             file.write((_expanded(weights, name) if as_f32 else weights).data)
     writer.write_padding(file, file.tell())
     writer.close()
+
+
+def _format(tensor: Tensor, recipe: Recipe) -> str:
+    if tensor.kind == "vector":
+        return "f32"
+    name = recipe(tensor.name)
+    return FALLBACKS[name] if tensor.columns % GGML_QUANT_SIZES[format_type(name)][0] else name
 
 
 def _expanded(weights: Bytes, name: str) -> Bytes:

@@ -21,6 +21,16 @@ _BULK = {
 }
 MIXES = tuple(_BULK)
 
+FALLBACKS = {
+    "q2_k": "q4_0",
+    "q3_k": "q4_0",
+    "q4_k": "q5_0",
+    "q5_k": "q5_1",
+    "q6_k": "q8_0",
+    "iq4_xs": "iq4_nl",
+}
+"""Instead of a format whose blocks of 256 do not fit the columns of a matrix."""
+
 
 def uniform(name: str) -> Recipe:
     """Every matrix in one format."""
