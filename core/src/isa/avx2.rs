@@ -153,6 +153,20 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
         self.to_f32(cpu!([_mm256_cvtepu8_epi32(x), _mm256_cvtepu8_epi32(_mm_unpackhi_epi64(x, x))]))
     }
     #[inline(always)]
+    fn load_u8_twice(self, x: [u8; 8]) -> F32 {
+        let bytes = cpu! {
+            let x = _mm_cvtsi64_si128(u64::from_le_bytes(x) as i64);
+            let x = _mm_unpacklo_epi8(x, x);
+            [_mm256_cvtepu8_epi32(x), _mm256_cvtepu8_epi32(_mm_unpackhi_epi64(x, x))]
+        };
+        self.to_f32(bytes)
+    }
+    #[inline(always)]
+    fn load_f16_twice(self, x: [u16; 8]) -> F32 {
+        let x = load_128(&x);
+        cpu!([_mm256_cvtph_ps(_mm_unpacklo_epi16(x, x)), _mm256_cvtph_ps(_mm_unpackhi_epi16(x, x))])
+    }
+    #[inline(always)]
     fn add(self, a: F32, b: F32) -> F32 {
         both!(_mm256_add_ps, a, b)
     }

@@ -113,6 +113,18 @@ impl Simd for Avx512Vnni {
         cpu!(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(load_128(x))))
     }
     #[inline(always)]
+    fn load_u8_twice(self, x: [u8; 8]) -> __m512 {
+        cpu! {
+            let x = _mm_cvtsi64_si128(u64::from_le_bytes(x) as i64);
+            _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_unpacklo_epi8(x, x)))
+        }
+    }
+    #[inline(always)]
+    fn load_f16_twice(self, x: [u16; 8]) -> __m512 {
+        let x = load_128(&x);
+        cpu!(_mm512_cvtph_ps(_mm256_set_m128i(_mm_unpackhi_epi16(x, x), _mm_unpacklo_epi16(x, x))))
+    }
+    #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
         cpu!(_mm512_add_ps(a, b))
     }

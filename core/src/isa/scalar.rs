@@ -1,6 +1,7 @@
 //! No instruction set in particular: plain loops over arrays, which the compiler turns into whatever the target has.
 
 use super::simd::{Kernel, LANES, Simd};
+use crate::formats::f16;
 
 /// The instruction set that every machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,35 +55,6 @@ fn fold<T: Copy + Default>(x: [T; LANES], f: impl Fn(T, T) -> T) -> T {
     x[0]
 }
 
-/// One half float. Exponent and fraction move into place as an integer; a multiplication by 2^112 mends the exponent's
-/// bias and normalizes what was subnormal.
-#[inline(always)]
-pub(super) fn f16_to_f32(x: u16) -> f32 {
-    let magnitude = u32::from(x & 0x7fff) << 13;
-    let sign = u32::from(x & 0x8000) << 16;
-    let value = f32::from_bits(magnitude) * f32::from_bits(0x7780_0000);
-    let bits = if magnitude >= 0x0f80_0000 { magnitude | 0x7f80_0000 } else { value.to_bits() };
-    f32::from_bits(bits | sign)
-}
-
-/// The nearest half float, ties to even; too large becomes infinity, NaN stays NaN.
-#[inline(always)]
-pub(super) fn f32_to_f16(x: f32) -> u16 {
-    let sign = (x.to_bits() >> 16) as u16 & 0x8000;
-    let magnitude = x.to_bits() & 0x7fff_ffff;
-    let half = if magnitude > 0x7f80_0000 {
-        0x7e00
-    } else if magnitude >= 0x477f_f000 {
-        0x7c00
-    } else if magnitude < 0x3880_0000 {
-        // Subnormal: adding 0.5 leaves the rounded fraction, in units of 2^-24, in the low bits.
-        (f32::from_bits(magnitude) + 0.5).to_bits() - 0x3f00_0000
-    } else {
-        (magnitude - 0x3800_0000 + 0x0fff + (magnitude >> 13 & 1)) >> 13
-    };
-    half as u16 | sign
-}
-
 #[inline(always)]
 fn bfloat16_to_f32(x: [u8; 2]) -> f32 {
     f32::from_bits(u32::from(u16::from_le_bytes(x)) << 16)
@@ -127,12 +99,12 @@ impl Simd for Scalar {
     }
     #[inline(always)]
     fn load_f16(self, x: &[u16]) -> F32 {
-        map(first::<u16, LANES>(x), f16_to_f32)
+        map(first::<u16, LANES>(x), f16::to_f32)
     }
     #[inline(always)]
     fn load_f16_bytes(self, x: &[u8]) -> F32 {
         let (halves, _) = x[..2 * LANES].as_chunks::<2>();
-        map(first::<[u8; 2], LANES>(halves), |half| f16_to_f32(u16::from_le_bytes(half)))
+        map(first::<[u8; 2], LANES>(halves), f16::read)
     }
     #[inline(always)]
     fn load_bf16_bytes(self, x: &[u8]) -> F32 {
@@ -141,11 +113,11 @@ impl Simd for Scalar {
     }
     #[inline(always)]
     fn store_f16(self, x: F32, out: &mut [u16]) {
-        out[..LANES].copy_from_slice(&map(x, f32_to_f16));
+        out[..LANES].copy_from_slice(&map(x, f16::from_f32));
     }
     #[inline(always)]
     fn f16_to_f32(self, x: u16) -> f32 {
-        f16_to_f32(x)
+        f16::to_f32(x)
     }
     #[inline(always)]
     fn load_i8(self, x: &[i8]) -> F32 {
@@ -154,6 +126,22 @@ impl Simd for Scalar {
     #[inline(always)]
     fn load_u8(self, x: &[u8; 16]) -> F32 {
         map(*x, f32::from)
+    }
+    #[inline(always)]
+    fn load_u8_twice(self, x: [u8; 8]) -> F32 {
+        let mut out = [0.0; LANES];
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = f32::from(x[i / 2]);
+        }
+        out
+    }
+    #[inline(always)]
+    fn load_f16_twice(self, x: [u16; 8]) -> F32 {
+        let mut out = [0.0; LANES];
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = f16::to_f32(x[i / 2]);
+        }
+        out
     }
     #[inline(always)]
     fn add(self, a: F32, b: F32) -> F32 {
@@ -371,7 +359,7 @@ impl Simd for Scalar {
         let mut out = [0.0; LANES];
         for (i, out) in out.iter_mut().enumerate() {
             let at = 4 * i + 2 * I as usize;
-            *out = f16_to_f32(u16::from_le_bytes([x[at], x[at + 1]]));
+            *out = f16::read([x[at], x[at + 1]]);
         }
         out
     }

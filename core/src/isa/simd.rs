@@ -63,6 +63,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn load_i8(self, x: &[i8]) -> Self::F32;
     /// 16 unsigned bytes as floats.
     fn load_u8(self, x: &[u8; 16]) -> Self::F32;
+    /// 8 unsigned bytes as floats, each in two lanes side by side.
+    fn load_u8_twice(self, x: [u8; 8]) -> Self::F32;
+    /// 8 half floats, each in two lanes side by side.
+    fn load_f16_twice(self, x: [u16; 8]) -> Self::F32;
     /// `a + b`.
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a - b`.
