@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::header;
 use super::map::Bytes;
 use super::quote::quoted;
+use super::reader::DAMAGED;
 use crate::error::{Error, Result};
 
 /// Type of a metadata value; ids as in the file.
@@ -180,7 +181,7 @@ impl fmt::Display for Value<'_> {
             Self::Bool(x) => write!(f, "bool {x}"),
             Self::String(bytes) => write!(f, "string {}", quoted(bytes)),
             Self::Array(array) => write!(f, "array of {} x {}", array.len(), array.kind.name()),
-            integer => write!(f, "integer {}", integer.integer().unwrap_or_default()),
+            integer => write!(f, "{}", integer.integer().unwrap_or_default()),
         }
     }
 }
@@ -307,7 +308,8 @@ impl Metadata {
             return Err(Error::model_file(format!(
                 "metadata {} is there twice; keys are unique",
                 quoted(key(twins[0]))
-            )));
+            ))
+            .with_hint(DAMAGED));
         }
         Ok(Self { bytes, entries, by_key })
     }
@@ -380,6 +382,7 @@ impl Metadata {
                 quoted(key),
                 error.valid_up_to()
             ))
+            .with_hint(DAMAGED)
         })
     }
 
@@ -451,7 +454,8 @@ impl Metadata {
         let Some(value) = self.get(key) else { return Ok(None) };
         match convert(value) {
             Some(converted) => Ok(Some(converted)),
-            None => Err(Error::model_file(format!("metadata {} is {value}; {needed} is needed", quoted(key)))),
+            None => Err(Error::model_file(format!("metadata {} is {value}; {needed} is needed", quoted(key)))
+                .with_hint(DAMAGED)),
         }
     }
 }

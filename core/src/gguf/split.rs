@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::metadata::Metadata;
 use super::quote::quoted;
+use super::reader::DAMAGED;
 use super::{Gguf, Shard, map};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -33,7 +34,8 @@ impl Part {
                 quoted(NUMBER),
                 count - 1,
                 quoted(COUNT)
-            )));
+            ))
+            .with_hint(DAMAGED));
         }
         Ok(Some(Self { number, count }))
     }
@@ -68,7 +70,8 @@ pub(super) fn require_whole(metadata: &Metadata) -> Result<()> {
     match Part::of(metadata)? {
         None => Ok(()),
         Some(part) => Err(Error::model_file(format!(
-            "metadata {}: this is shard {} of {}, without the others",
+            "metadata {} and {}: this is shard {} of {}, without the others",
+            quoted(NUMBER),
             quoted(COUNT),
             part.number + 1,
             part.count
