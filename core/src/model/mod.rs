@@ -1,1 +1,110 @@
 //! Models: configuration, shape-checked weights, one file per architecture, and the KV cache.
+//!
+//! To add an architecture: one file that says what differs from the common decoder, and one line in the table of
+//! `architecture.rs`.
+
+mod architecture;
+mod config;
+mod decoder;
+mod gemma2;
+mod gemma3;
+mod keys;
+pub(crate) mod kv_cache;
+mod llama;
+pub(crate) mod memory;
+mod phi3;
+mod qwen2;
+mod qwen3;
+mod weights;
+
+use std::sync::Arc;
+
+pub use architecture::Activation;
+pub use config::Config;
+pub use kv_cache::CacheFormat;
+
+pub(crate) use decoder::{Decoder, Wanted};
+
+use crate::error::{Error, Result};
+use crate::gguf::Gguf;
+use architecture::Architecture;
+use weights::Weights;
+
+/// The way out for everything that the core does not run.
+const BACKEND_HINT: &str = "the llama.cpp backend runs it: pip install edgewise[llamacpp], then --engine llamacpp";
+
+/// A model that is ready to run: a proven file, and where everything is in it.
+pub struct Model {
+    gguf: Arc<Gguf>,
+    config: Config,
+    weights: Weights,
+}
+
+impl Model {
+    /// Reads the configuration and finds the tensors. Weights stay in the file.
+    pub fn load(gguf: Arc<Gguf>) -> Result<Self> {
+        let metadata = gguf.metadata();
+        let name = metadata
+            .str("general.architecture")?
+            .ok_or_else(|| Error::model_file("metadata key \"general.architecture\" is missing"))?;
+        let architecture = Architecture::named(name)?;
+        let mut config = Config::read(metadata, architecture)?;
+        let weights = Weights::load(&gguf, architecture, &mut config)?;
+        Ok(Self { gguf, config, weights })
+    }
+
+    /// Whether the core has this architecture at all.
+    pub fn knows(architecture: &str) -> bool {
+        Architecture::named(architecture).is_ok()
+    }
+
+    /// Sizes and constants.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The file.
+    pub fn gguf(&self) -> &Arc<Gguf> {
+        &self.gguf
+    }
+
+    /// A number that differs between models: from the metadata's shape, the tensors and a sample of their bytes.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = Fnv::default();
+        for tensor in self.gguf.tensors() {
+            hash.write(tensor.name.as_bytes());
+            hash.write(&tensor.format.id().to_le_bytes());
+            tensor.shape.iter().for_each(|size| hash.write(&size.to_le_bytes()));
+            let bytes = self.gguf.bytes(tensor);
+            hash.write(&bytes[..bytes.len().min(64)]);
+        }
+        hash.write(format!("{:?}", self.config).as_bytes());
+        hash.0
+    }
+}
+
+/// The 64-bit FNV-1a hash, over 8 bytes at a time where there are as many: it finds damage, not forgery.
+pub(crate) struct Fnv(pub(crate) u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fnv {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.step(u64::from_le_bytes(*word));
+        }
+        for byte in rest {
+            self.step(u64::from(*byte));
+        }
+        self.step(bytes.len() as u64);
+    }
+
+    fn step(&mut self, x: u64) {
+        self.0 = (self.0 ^ x).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
+    }
+}

@@ -1,0 +1,239 @@
+//! The attention of one tile: scores, online softmax and weighted sums, over the instruction set's vectors.
+
+use super::{Attention, SPAN, Sums};
+use crate::isa::{Kernel, LANES, Simd};
+use crate::kernels::float;
+use crate::model::kv_cache::{BLOCK, Block};
+
+/// The query heads of one key-value head for a few tokens, over positions `start..end`.
+pub(super) struct Tile<'a> {
+    pub(super) attention: &'a Attention<'a>,
+    pub(super) head: usize,
+    pub(super) first_token: usize,
+    pub(super) tokens: usize,
+    /// A multiple of [`BLOCK`].
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) queries: &'a [f32],
+}
+
+pub(super) struct TileKernel<'a, 'b> {
+    pub(super) tile: Tile<'a>,
+    pub(super) memory: &'b mut [f32],
+}
+
+impl<'b> Kernel for TileKernel<'_, 'b> {
+    type Output = Sums<'b>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Sums<'b> {
+        let Tile { attention, head, first_token, tokens, start, end, queries } = self.tile;
+        let (group, length, row) = (attention.group, attention.head_length, attention.row());
+        let rows = tokens * group;
+        let cache = &attention.heads[head];
+
+        let (scaled, memory) = self.memory.split_at_mut(rows * length);
+        let (scores, memory) = memory.split_at_mut(rows * SPAN);
+        let (key_scratch, memory) = memory.split_at_mut(BLOCK * length);
+        let (value_scratch, memory) = memory.split_at_mut(BLOCK * row);
+        let sums = Sums::over(&mut memory[..rows * (row + 2)], rows, row);
+        sums.values.fill(0.0);
+        sums.total.fill(0.0);
+        sums.largest.fill(-1e30);
+
+        let stride = attention.heads.len() * group * length;
+        for (token, scaled) in scaled.chunks_exact_mut(group * length).enumerate() {
+            let query = &queries[(first_token + token) * stride + head * group * length..][..group * length];
+            for (scaled, x) in scaled.iter_mut().zip(query) {
+                *scaled = x * attention.scale;
+            }
+        }
+
+        let queries = Factors { values: scaled, stride: length, rows, count: length };
+        let mut span = start;
+        while span < end {
+            let count = SPAN.min(end - span);
+            for block in 0..count.div_ceil(BLOCK) {
+                let out = &mut scores[block * BLOCK..];
+                match cache.keys.block(simd, span / BLOCK + block, key_scratch) {
+                    Block::F32(keys) => products::<S, _, false>(simd, queries, keys, BLOCK, out, SPAN),
+                    Block::F16(keys) => products::<S, _, false>(simd, queries, keys, BLOCK, out, SPAN),
+                }
+            }
+            for r in 0..rows {
+                let scores = &mut scores[r * SPAN..][..count.next_multiple_of(BLOCK)];
+                if let Some(cap) = attention.soft_cap {
+                    bend(simd, scores, cap);
+                }
+                let token = first_token + r / group;
+                let first = attention.start(token).saturating_sub(span).min(scores.len());
+                let last = (attention.first + token + 1).min(end).saturating_sub(span).min(scores.len());
+                scores[..first].fill(f32::NEG_INFINITY);
+                scores[last..].fill(f32::NEG_INFINITY);
+                let factor = weigh(simd, scores, &mut sums.largest[r], &mut sums.total[r]);
+                if factor != 1.0 {
+                    for value in &mut sums.values[r * row..][..row] {
+                        *value *= factor;
+                    }
+                }
+            }
+            for block in 0..count.div_ceil(BLOCK) {
+                // What lies behind the last position was never written.
+                let seen = BLOCK.min(count - block * BLOCK);
+                let weights = Factors { values: &scores[block * BLOCK..], stride: SPAN, rows, count: seen };
+                match cache.values.block(simd, span / BLOCK + block, value_scratch) {
+                    Block::F32(values) => products::<S, _, true>(simd, weights, values, row, sums.values, row),
+                    Block::F16(values) => products::<S, _, true>(simd, weights, values, row, sums.values, row),
+                }
+            }
+            span += SPAN;
+        }
+        sums
+    }
+}
+
+/// Rows of numbers that vectors are multiplied by.
+#[derive(Clone, Copy)]
+struct Factors<'a> {
+    values: &'a [f32],
+    stride: usize,
+    rows: usize,
+    /// Numbers used of each row.
+    count: usize,
+}
+
+impl<'a> Factors<'a> {
+    #[inline(always)]
+    fn row(&self, r: usize) -> &'a [f32] {
+        &self.values[r * self.stride..][..self.count]
+    }
+}
+
+/// A number as the cache stores it.
+trait Cell: Copy {
+    fn load<S: Simd>(simd: S, x: &[Self]) -> S::F32;
+}
+
+impl Cell for f32 {
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, x: &[Self]) -> S::F32 {
+        simd.load(x)
+    }
+}
+
+impl Cell for u16 {
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, x: &[Self]) -> S::F32 {
+        simd.load_f16(x)
+    }
+}
+
+/// For each row `r` of factors: the sum over `i` of `factor[r][i] * b[i]`, rows of `b` and the result `width` long.
+/// With `ADD` the result is added to `out`.
+#[inline(always)]
+fn products<S: Simd, C: Cell, const ADD: bool>(
+    simd: S,
+    factors: Factors,
+    b: &[C],
+    width: usize,
+    out: &mut [f32],
+    out_stride: usize,
+) {
+    let mut column = 0;
+    while column + 2 * LANES <= width {
+        strip::<S, C, ADD, 2>(simd, factors, &b[column..], width, &mut out[column..], out_stride);
+        column += 2 * LANES;
+    }
+    if column < width {
+        strip::<S, C, ADD, 1>(simd, factors, &b[column..], width, &mut out[column..], out_stride);
+    }
+}
+
+/// `W` vectors of columns, for all rows of factors.
+#[inline(always)]
+fn strip<S: Simd, C: Cell, const ADD: bool, const W: usize>(
+    simd: S,
+    factors: Factors,
+    b: &[C],
+    width: usize,
+    out: &mut [f32],
+    out_stride: usize,
+) {
+    let mut r = 0;
+    // As many rows as keep their sums in registers.
+    if S::TILE_ROWS >= 4 {
+        while r + 4 <= factors.rows {
+            panel::<S, C, ADD, W, 4>(simd, factors, r, b, width, out, out_stride);
+            r += 4;
+        }
+    }
+    while r + 2 <= factors.rows {
+        panel::<S, C, ADD, W, 2>(simd, factors, r, b, width, out, out_stride);
+        r += 2;
+    }
+    if r < factors.rows {
+        panel::<S, C, ADD, W, 1>(simd, factors, r, b, width, out, out_stride);
+    }
+}
+
+/// `W` vectors of columns, for `R` rows of factors from `first` on.
+#[inline(always)]
+fn panel<S: Simd, C: Cell, const ADD: bool, const W: usize, const R: usize>(
+    simd: S,
+    factors: Factors,
+    first: usize,
+    b: &[C],
+    width: usize,
+    out: &mut [f32],
+    out_stride: usize,
+) {
+    let mut rows: [&[f32]; R] = [&[]; R];
+    for (r, row) in rows.iter_mut().enumerate() {
+        *row = factors.row(first + r);
+    }
+    let mut sums = [[simd.splat(0.0); W]; R];
+    for (i, b) in b.chunks(width).take(factors.count).enumerate() {
+        let b = &b[..W * LANES];
+        let mut vectors = [simd.splat(0.0); W];
+        for (w, vector) in vectors.iter_mut().enumerate() {
+            *vector = C::load(simd, &b[w * LANES..]);
+        }
+        for (sums, row) in sums.iter_mut().zip(&rows) {
+            let factor = simd.splat(row[i]);
+            for (sum, vector) in sums.iter_mut().zip(vectors) {
+                *sum = simd.mul_add(factor, vector, *sum);
+            }
+        }
+    }
+    for (r, sums) in sums.into_iter().enumerate() {
+        let out = &mut out[(first + r) * out_stride..][..W * LANES];
+        for (sum, out) in sums.into_iter().zip(out.chunks_exact_mut(LANES)) {
+            let sum = if ADD { simd.add(sum, simd.load(out)) } else { sum };
+            simd.store(sum, out);
+        }
+    }
+}
+
+/// Replaces scores by their weights relative to the largest score so far, which is updated as is the total of all
+/// weights. Gives the factor that brings earlier weights to the new scale.
+#[inline(always)]
+fn weigh<S: Simd>(simd: S, scores: &mut [f32], largest: &mut f32, total: &mut f32) -> f32 {
+    let most = largest.max(float::largest(simd, scores));
+    let sum = float::exp_and_sum(simd, most, scores);
+    let factor = (*largest - most).exp();
+    *total = *total * factor + sum;
+    *largest = most;
+    factor
+}
+
+/// `cap * tanh(score / cap)`.
+#[inline(always)]
+fn bend<S: Simd>(simd: S, scores: &mut [f32], cap: f32) {
+    let (one, two, double) = (simd.splat(1.0), simd.splat(2.0), simd.splat(2.0 / cap));
+    for scores in scores.chunks_exact_mut(LANES) {
+        // tanh(x) = 1 - 2 / (exp(2 x) + 1)
+        let exp = simd.exp(simd.mul(simd.load(scores), double));
+        let tanh = simd.sub(one, simd.div(two, simd.add(exp, one)));
+        simd.store(simd.mul(simd.splat(cap), tanh), scores);
+    }
+}

@@ -1,0 +1,118 @@
+//! Norms, activations and sums over the rows of a chunk, on all threads where there is enough to do.
+
+use super::float::{self, Gate};
+use crate::isa::{Chunks, Isa, Kernel, LANES, Pool, Simd};
+
+/// Work on fewer values in all is not worth waking another thread.
+const PARALLEL_FROM: usize = 1 << 15;
+
+/// Writes `x / sqrt(mean(x²) + epsilon) * weight` for every row of `weight.len()` values.
+///
+/// Source: Zhang and Sennrich 2019, arXiv 1910.07467.
+pub(crate) fn rms_norm(pool: &Pool, isa: Isa, x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
+    let columns = weight.len();
+    rows(pool, out, columns, &|row, out| float::rms_norm(isa, &x[row * columns..][..columns], weight, epsilon, out));
+}
+
+/// The same in place, for every `weight.len()` values of rows of `columns`.
+pub(crate) fn rms_norm_in_place(pool: &Pool, isa: Isa, x: &mut [f32], columns: usize, weight: &[f32], epsilon: f32) {
+    rows(pool, x, columns, &|_, x| isa.run(NormInPlace { x, weight, epsilon }));
+}
+
+struct NormInPlace<'a> {
+    x: &'a mut [f32],
+    weight: &'a [f32],
+    epsilon: f32,
+}
+
+impl Kernel for NormInPlace<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let width = self.weight.len();
+        for x in self.x.chunks_exact_mut(width) {
+            let factor = simd.splat(1.0 / (float::dot(simd, x, x) / width as f32 + self.epsilon).sqrt());
+            for (x, weight) in x.chunks_mut(LANES).zip(self.weight.chunks(LANES)) {
+                let normed = simd.mul(simd.load_partial(x), factor);
+                simd.store_partial(simd.mul(normed, simd.load_partial(weight)), x);
+            }
+        }
+    }
+}
+
+/// Replaces `gate` by `bend(gate) * up`, both of `columns` values per row.
+pub(crate) fn gated(pool: &Pool, isa: Isa, bend: Gate, gate: &mut [f32], up: &[f32], columns: usize) {
+    rows(pool, gate, columns, &|row, gate| float::gated(isa, bend, gate, &up[row * columns..][..columns]));
+}
+
+/// Adds `bias` to every row.
+pub(crate) fn add_bias(x: &mut [f32], bias: &[f32]) {
+    for row in x.chunks_exact_mut(bias.len()) {
+        add(row, bias);
+    }
+}
+
+/// Adds `y` to `x`.
+pub(crate) fn add(x: &mut [f32], y: &[f32]) {
+    for (x, y) in x.iter_mut().zip(y) {
+        *x += y;
+    }
+}
+
+/// Bends values towards ±cap: `cap * tanh(x / cap)`.
+pub(crate) fn soft_cap(pool: &Pool, x: &mut [f32], cap: f32) {
+    rows(pool, x, 4096, &|_, x| {
+        for x in x {
+            *x = cap * (*x / cap).tanh();
+        }
+    });
+}
+
+/// Calls `f(row number, row)` for every row, on all threads where there is enough to do.
+pub(crate) fn rows(pool: &Pool, x: &mut [f32], columns: usize, f: &(dyn Fn(usize, &mut [f32]) + Sync)) {
+    if x.len() < PARALLEL_FROM {
+        x.chunks_mut(columns).enumerate().for_each(|(row, x)| f(row, x));
+        return;
+    }
+    let chunks = Chunks::new(x, columns);
+    pool.each(chunks.count(), &|row| f(row, chunks.claim(row)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_norm_in_place_is_the_norm_of_each_part() {
+        let (pool, epsilon) = (Pool::new(2), 1e-6);
+        for isa in Isa::available() {
+            for (width, parts, count) in [(1, 1, 3), (15, 2, 1), (64, 8, 2), (288, 1, 200)] {
+                let x: Vec<f32> = (0..width * parts * count).map(|i| (i as f32 * 0.37).sin() + 0.2).collect();
+                let weight: Vec<f32> = (0..width).map(|i| 1.0 + i as f32 / 7.0).collect();
+                let mut out = vec![0.0; x.len()];
+                rms_norm(&pool, isa, &x, &weight, epsilon, &mut out);
+                let mut in_place = x.clone();
+                rms_norm_in_place(&pool, isa, &mut in_place, width * parts, &weight, epsilon);
+                for (i, x) in x.iter().enumerate() {
+                    let part = &out[i / width * width..][..width];
+                    assert_eq!(in_place[i], part[i % width], "{} {x}", isa.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn work_on_many_threads_gives_what_one_thread_gives() {
+        let (columns, count) = (1000, 100);
+        let x: Vec<f32> = (0..columns * count).map(|i| (i as f32).sin()).collect();
+        let run = |threads| {
+            let mut gate = x.clone();
+            gated(&Pool::new(threads), Isa::detect(), Gate::Silu, &mut gate, &x, columns);
+            soft_cap(&Pool::new(threads), &mut gate, 0.5);
+            gate
+        };
+        assert_eq!(run(1), run(3));
+        assert!(run(1).iter().all(|x| x.abs() < 0.5));
+    }
+}

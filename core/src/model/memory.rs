@@ -1,0 +1,22 @@
+//! Allocations that may fail: sizes follow from the model and the context asked for.
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// An empty vector with room for `length` values, or an error that says what needed how many bytes.
+pub(crate) fn reserve<T>(length: usize, what: &str) -> Result<Vec<T>> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(length).map_err(|_| out_of_memory(length.saturating_mul(size_of::<T>()), what))?;
+    Ok(values)
+}
+
+/// A vector of `length` zeros.
+pub(crate) fn zeros<T: Clone + Default>(length: usize, what: &str) -> Result<Vec<T>> {
+    let mut values = reserve(length, what)?;
+    values.resize(length, T::default());
+    Ok(values)
+}
+
+/// The error for `bytes` that the system would not give.
+pub(crate) fn out_of_memory(bytes: usize, what: &str) -> Error {
+    Error::new(ErrorKind::Io, format!("{what}: the system has no {bytes} bytes of memory left for it"))
+}
