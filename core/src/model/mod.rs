@@ -19,7 +19,6 @@ mod weights;
 
 use std::sync::Arc;
 
-pub use architecture::Activation;
 pub use config::Config;
 pub use kv_cache::CacheFormat;
 

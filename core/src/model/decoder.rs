@@ -1,0 +1,300 @@
+//! The forward pass of a decoder: one text for all architectures, read from their descriptions.
+
+use super::kv_cache::KvCache;
+use super::weights::{Layer, Projection};
+use super::{Config, Model, memory};
+use crate::error::{Error, ErrorKind, Result};
+use crate::formats::Format;
+use crate::isa::{Isa, Pool};
+use crate::kernels::attention::{Attention, AttentionScratch, attend};
+use crate::kernels::norm::{add, add_bias, gated, rms_norm, rms_norm_in_place, rows, soft_cap};
+use crate::kernels::rope::RopeTable;
+use crate::kernels::{Activations, dequantize_row, matmul};
+
+/// The most multiply-adds of one matrix product in prefill: the caller's wish to stop is seen between products.
+const MAX_PRODUCT: usize = 1 << 33;
+/// What the float buffers of one chunk may take.
+const MAX_BUFFERS: usize = 1 << 25;
+/// Chunks are no shorter than this, however large the model.
+const MIN_CHUNK: usize = 32;
+
+/// Which rows of a chunk go through the end of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    None,
+    Last,
+    All,
+}
+
+/// Buffers and threads of one session's forward pass, allocated once.
+pub(crate) struct Decoder {
+    pub(crate) pool: Pool,
+    isa: Isa,
+    chunk: usize,
+    rope: RopeTable,
+    local_rope: Option<RopeTable>,
+    x: Vec<f32>,        // (tokens, embedding)
+    normed: Vec<f32>,   // (tokens, embedding), and what a block adds to x
+    queries: Vec<f32>,  // (tokens, query heads x head length)
+    keys: Vec<f32>,     // (tokens, key heads x head length)
+    values: Vec<f32>,   // (tokens, key heads x head length)
+    attended: Vec<f32>, // (tokens, query heads x head length)
+    gate: Vec<f32>,     // (tokens, feed forward)
+    up: Vec<f32>,       // (tokens, feed forward)
+    activations: Activations,
+    attention: AttentionScratch,
+}
+
+impl Decoder {
+    /// Buffers for at most `batch` tokens at a time.
+    pub(crate) fn new(model: &Model, context_length: usize, batch: usize, isa: Isa, threads: usize) -> Result<Self> {
+        let config = &model.config;
+        let chunk = chunk_length(config, batch).min(context_length).max(1);
+        let factors = model.weights.rope_factors.for_context(context_length, config.rope.original_context_length);
+        let local_rope = config.local_rope.clone().map(|rope| RopeTable::new(rope, None, chunk)).transpose()?;
+        let floats = |columns: usize| memory::zeros(chunk * columns, "scratch");
+        let pool = Pool::new(threads);
+        let group = config.head_count / config.head_count_kv;
+        Ok(Self {
+            isa,
+            chunk,
+            rope: RopeTable::new(config.rope.clone(), factors.cloned(), chunk)?,
+            local_rope,
+            x: floats(config.embedding_length)?,
+            normed: floats(config.embedding_length)?,
+            queries: floats(config.query_length())?,
+            keys: floats(config.key_length())?,
+            values: floats(config.key_length())?,
+            attended: floats(config.query_length())?,
+            gate: floats(config.feed_forward_length)?,
+            up: floats(config.feed_forward_length)?,
+            activations: Activations::new(),
+            attention: AttentionScratch::new(pool.threads(), config.head_length, config.head_count_kv, group)?,
+            pool,
+        })
+    }
+
+    /// The most tokens that one call of [`Self::forward`] takes.
+    pub(crate) fn chunk(&self) -> usize {
+        self.chunk
+    }
+
+    /// Bytes of all buffers.
+    pub(crate) fn size_bytes(&self) -> usize {
+        let buffers =
+            [&self.x, &self.normed, &self.queries, &self.keys, &self.values, &self.attended, &self.gate, &self.up];
+        let floats: usize = buffers.iter().map(|buffer| size_of_val(&buffer[..])).sum();
+        let local = self.local_rope.as_ref().map_or(0, RopeTable::size_bytes);
+        floats + self.rope.size_bytes() + local + self.attention.size_bytes()
+    }
+
+    /// Runs `tokens` at positions from `first` on, and writes their keys and values to the cache. Gives the hidden
+    /// states behind the last norm of the wanted tokens, (wanted, embedding).
+    pub(crate) fn forward(
+        &mut self,
+        model: &Model,
+        cache: &mut KvCache,
+        tokens: &[u32],
+        first: usize,
+        wanted: Wanted,
+        interrupted: &(dyn Fn() -> bool + Sync),
+    ) -> Result<&[f32]> {
+        let config = &model.config;
+        let width = config.embedding_length;
+        let mut count = tokens.len();
+        self.embed(model, tokens);
+        self.rope.set(first, count);
+        if let Some(rope) = &mut self.local_rope {
+            rope.set(first, count);
+        }
+        let last_layer = config.block_count - 1;
+        for (index, layer) in model.weights.layers.iter().enumerate() {
+            check(interrupted)?;
+            self.project_heads(model, cache, index, first, count, interrupted)?;
+            if index == last_layer {
+                match wanted {
+                    Wanted::None => return Ok(&[]), // nothing behind the keys and values is needed
+                    Wanted::All => {}
+                    Wanted::Last => {
+                        self.x.copy_within((count - 1) * width..count * width, 0);
+                        let length = config.query_length();
+                        self.queries.copy_within((count - 1) * length..count * length, 0);
+                        count = 1;
+                    }
+                }
+            }
+            check(interrupted)?;
+            let position = first + tokens.len() - count;
+            self.attend(model, cache, index, position, count);
+            check(interrupted)?;
+            self.feed_forward(model, layer, count, interrupted)?;
+        }
+        let x = &self.x[..count * width];
+        rms_norm(
+            &self.pool,
+            self.isa,
+            x,
+            &model.weights.output_norm,
+            config.norm_epsilon,
+            &mut self.normed[..count * width],
+        );
+        Ok(&self.normed[..count * width])
+    }
+
+    /// Logits of hidden states that [`Self::forward`] gave for `count` tokens.
+    pub(crate) fn logits(&mut self, model: &Model, count: usize, out: &mut [f32]) {
+        let config = &model.config;
+        let hidden = &self.normed[..count * config.embedding_length];
+        project(&self.pool, self.isa, model, &mut self.activations, hidden, &mut [(&model.weights.output, out)]);
+        if let Some(cap) = config.logit_softcap {
+            soft_cap(&self.pool, out, cap);
+        }
+    }
+
+    /// x = the embeddings of the tokens.
+    fn embed(&mut self, model: &Model, tokens: &[u32]) {
+        let config = &model.config;
+        let matrix = model.weights.token_embedding.matrix(&model.gguf);
+        let x = &mut self.x[..tokens.len() * config.embedding_length];
+        rows(&self.pool, x, config.embedding_length, &|token, x| {
+            dequantize_row(&matrix, tokens[token] as usize, x);
+            if config.embedding_scale != 1.0 {
+                for x in x {
+                    *x *= config.embedding_scale;
+                }
+            }
+        });
+    }
+
+    /// Queries, keys and values of one layer; the latter two go to the cache.
+    fn project_heads(
+        &mut self,
+        model: &Model,
+        cache: &mut KvCache,
+        index: usize,
+        first: usize,
+        count: usize,
+        interrupted: &(dyn Fn() -> bool + Sync),
+    ) -> Result<()> {
+        let (config, layer) = (&model.config, &model.weights.layers[index]);
+        let (width, length, epsilon) = (config.embedding_length, config.head_length, config.norm_epsilon);
+        let normed = &mut self.normed[..count * width];
+        rms_norm(&self.pool, self.isa, &self.x[..count * width], &layer.attention_norm, epsilon, normed);
+        let queries = &mut self.queries[..count * config.query_length()];
+        let keys = &mut self.keys[..count * config.key_length()];
+        let values = &mut self.values[..count * config.key_length()];
+        let outputs = &mut [(&layer.query, &mut *queries), (&layer.key, &mut *keys), (&layer.value, &mut *values)];
+        project(&self.pool, self.isa, model, &mut self.activations, normed, outputs);
+        check(interrupted)?;
+        if let Some(norms) = &layer.head_norms {
+            rms_norm_in_place(&self.pool, self.isa, queries, config.query_length(), &norms.query, epsilon);
+            rms_norm_in_place(&self.pool, self.isa, keys, config.key_length(), &norms.key, epsilon);
+        }
+        let rope = match &self.local_rope {
+            Some(rope) if config.windows[index].is_some() => rope,
+            _ => &self.rope,
+        };
+        for (heads, width) in [(queries, config.query_length()), (keys, config.key_length())] {
+            rows(&self.pool, heads, width, &|token, heads| {
+                heads.chunks_exact_mut(length).for_each(|head| rope.rotate(token, head));
+            });
+        }
+        let (keys, values) = (&self.keys[..count * config.key_length()], &self.values[..count * config.key_length()]);
+        cache.write(&self.pool, self.isa, index, first, keys, values);
+        Ok(())
+    }
+
+    /// x += what attention finds.
+    fn attend(&mut self, model: &Model, cache: &KvCache, index: usize, first: usize, count: usize) {
+        let (config, layer) = (&model.config, &model.weights.layers[index]);
+        let attention = Attention {
+            heads: cache.layer(index),
+            head_length: config.head_length,
+            group: config.head_count / config.head_count_kv,
+            first,
+            tokens: count,
+            window: config.windows[index],
+            scale: config.attention_scale,
+            soft_cap: config.attention_softcap,
+        };
+        let queries = &self.queries[..count * config.query_length()];
+        let attended = &mut self.attended[..count * config.query_length()];
+        attend(&self.pool, self.isa, &attention, queries, attended, &mut self.attention);
+        let result = &mut self.normed[..count * config.embedding_length];
+        let outputs = &mut [(&layer.attention_output, &mut *result)];
+        project(&self.pool, self.isa, model, &mut self.activations, attended, outputs);
+        if let Some(norms) = &layer.post_norms {
+            rms_norm_in_place(
+                &self.pool,
+                self.isa,
+                result,
+                config.embedding_length,
+                &norms.attention,
+                config.norm_epsilon,
+            );
+        }
+        add(&mut self.x[..count * config.embedding_length], result);
+    }
+
+    /// x += what the feed-forward network makes of it.
+    fn feed_forward(
+        &mut self,
+        model: &Model,
+        layer: &Layer,
+        count: usize,
+        interrupted: &(dyn Fn() -> bool + Sync),
+    ) -> Result<()> {
+        let config = &model.config;
+        let (width, inner, epsilon) = (config.embedding_length, config.feed_forward_length, config.norm_epsilon);
+        let x = &mut self.x[..count * width];
+        let normed = &mut self.normed[..count * width];
+        let (gate, up) = (&mut self.gate[..count * inner], &mut self.up[..count * inner]);
+        rms_norm(&self.pool, self.isa, x, &layer.feed_forward_norm, epsilon, normed);
+        let outputs = &mut [(&layer.gate, &mut *gate), (&layer.up, &mut *up)];
+        project(&self.pool, self.isa, model, &mut self.activations, normed, outputs);
+        check(interrupted)?;
+        gated(&self.pool, self.isa, config.gate, gate, up, inner);
+        project(&self.pool, self.isa, model, &mut self.activations, gate, &mut [(&layer.down, &mut *normed)]);
+        if let Some(norms) = &layer.post_norms {
+            rms_norm_in_place(&self.pool, self.isa, normed, width, &norms.feed_forward, epsilon);
+        }
+        add(x, normed);
+        Ok(())
+    }
+}
+
+/// Products of one input with several matrices, biases added.
+fn project(
+    pool: &Pool,
+    isa: Isa,
+    model: &Model,
+    activations: &mut Activations,
+    x: &[f32],
+    outputs: &mut [(&Projection, &mut [f32])],
+) {
+    let Some((first, _)) = outputs.first() else { return };
+    let formats: Vec<Format> = outputs.iter().map(|(projection, _)| projection.matrix(&model.gguf).format).collect();
+    activations.set(pool, isa, x, first.columns, &formats);
+    for (projection, out) in outputs {
+        matmul(pool, isa, &projection.matrix(&model.gguf), activations, out);
+        if let Some(bias) = &projection.bias {
+            add_bias(out, bias);
+        }
+    }
+}
+
+/// Tokens per chunk: what the buffers and the time between two looks at the interrupt allow.
+fn chunk_length(config: &Config, batch: usize) -> usize {
+    let widest = config.feed_forward_length.max(config.query_length());
+    let product = widest.saturating_mul(config.embedding_length);
+    let floats = 2 * config.embedding_length
+        + 2 * config.query_length()
+        + 2 * config.key_length()
+        + 2 * config.feed_forward_length;
+    let most = (MAX_PRODUCT / product.max(1)).min(MAX_BUFFERS / (4 * floats));
+    batch.min((most / MIN_CHUNK * MIN_CHUNK).max(MIN_CHUNK))
+}
+
+fn check(interrupted: &(dyn Fn() -> bool + Sync)) -> Result<()> {
+    if interrupted() { Err(Error::new(ErrorKind::Interrupted, "evaluation was interrupted")) } else { Ok(()) }
+}
