@@ -168,7 +168,9 @@ impl Session {
             }
         }
         if pooling == Pooling::Mean {
-            embedding.iter_mut().for_each(|x| *x /= tokens.len() as f32);
+            for x in &mut embedding {
+                *x /= tokens.len() as f32;
+            }
         }
         Ok(embedding)
     }

@@ -53,7 +53,8 @@ fn parse_mount(line: &str) -> Option<Mount> {
     let mut right = right.split(' ');
     let (kind, _source, options) = (right.next()?, right.next()?, right.next().unwrap_or_default());
     let is_v2 = kind == "cgroup2";
-    if !is_v2 && !(kind == "cgroup" && options.split(',').any(|option| option == "cpu")) {
+    let is_v1 = kind == "cgroup" && options.split(',').any(|option| option == "cpu");
+    if !is_v1 && !is_v2 {
         return None;
     }
     Some(Mount { group: unescape(left.get(3)?).into(), point: unescape(left.get(4)?).into(), is_v2 })

@@ -1,0 +1,211 @@
+use super::*;
+use crate::gguf::Gguf;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const PROMPT: [u32; 40] = [
+    1, 403, 407, 261, 378, 312, 280, 5, 90, 101, 33, 271, 300, 44, 61, 72, 410, 211, 305, 306, 29, 7, 18, 500, 411,
+    322, 123, 231, 312, 213, 132, 321, 400, 401, 402, 450, 3, 22, 9, 100,
+];
+
+/// The story model, or nothing with a reason where the test data is absent.
+fn model() -> Option<Arc<Model>> {
+    let data = std::env::var_os("EDGEWISE_TEST_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), Into::into);
+    let path = data.join("models/stories260k-f32.gguf");
+    if !path.exists() {
+        eprintln!("skipped: {} is absent (EDGEWISE_TEST_DATA)", path.display());
+        return None;
+    }
+    Some(Arc::new(Model::load(Arc::new(Gguf::open(&path).unwrap())).unwrap()))
+}
+
+fn options(format: CacheFormat) -> SessionOptions {
+    SessionOptions { context_length: 128, keys: format, values: format, ..SessionOptions::default() }
+}
+
+fn session(model: &Arc<Model>, options: SessionOptions) -> Session {
+    Session::new(Arc::clone(model), options).unwrap()
+}
+
+fn never() -> bool {
+    false
+}
+
+fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn prefill_gives_what_single_steps_give() {
+    let Some(model) = model() else { return };
+    for (format, tolerance) in [(CacheFormat::F32, 1e-4), (CacheFormat::F16, 1e-4), (CacheFormat::Q8_0, 1e-4)] {
+        let mut steps = session(&model, options(format));
+        let mut expected = Vec::new();
+        for token in PROMPT {
+            steps.evaluate(&[token], Logits::Last, &never).unwrap();
+            expected.extend_from_slice(steps.logits());
+        }
+        for (batch, threads) in [(1, 1), (3, 2), (7, 3), (32, 1), (33, 2), (512, 2)] {
+            let mut batched = session(&model, SessionOptions { batch, threads, ..options(format) });
+            batched.evaluate(&PROMPT, Logits::All, &never).unwrap();
+            let difference = largest_difference(batched.logits(), &expected);
+            assert!(difference < tolerance, "batch {batch}, {}: {difference}", format.name());
+        }
+    }
+}
+
+#[test]
+fn every_instruction_set_gives_the_same_logits() {
+    let Some(model) = model() else { return };
+    let run = |isa| {
+        let mut session = session(&model, SessionOptions { isa, ..options(CacheFormat::F16) });
+        session.evaluate(&PROMPT, Logits::All, &never).unwrap();
+        session.logits().to_vec()
+    };
+    let expected = run(Isa::SCALAR);
+    for isa in Isa::available() {
+        let difference = largest_difference(&run(isa), &expected);
+        assert!(difference < 0.05, "{}: {difference}", isa.name());
+    }
+}
+
+#[test]
+fn the_last_logits_are_the_last_of_all() {
+    let Some(model) = model() else { return };
+    let mut all = session(&model, options(CacheFormat::F32));
+    all.evaluate(&PROMPT, Logits::All, &never).unwrap();
+    let mut last = session(&model, options(CacheFormat::F32));
+    last.evaluate(&PROMPT[..20], Logits::None, &never).unwrap();
+    assert!(last.logits().is_empty());
+    last.evaluate(&PROMPT[20..], Logits::Last, &never).unwrap();
+    let vocabulary = model.config().vocabulary_size;
+    assert_eq!(last.logits().len(), vocabulary);
+    let expected = &all.logits()[(PROMPT.len() - 1) * vocabulary..];
+    assert!(largest_difference(last.logits(), expected) < 1e-4);
+}
+
+#[test]
+fn after_truncation_a_session_goes_on_like_a_fresh_one() {
+    let Some(model) = model() else { return };
+    let mut fresh = session(&model, options(CacheFormat::F16));
+    fresh.evaluate(&PROMPT[..25], Logits::Last, &never).unwrap();
+    let mut used = session(&model, options(CacheFormat::F16));
+    used.evaluate(&PROMPT, Logits::Last, &never).unwrap();
+    used.truncate(20);
+    assert!(used.logits().is_empty());
+    used.evaluate(&PROMPT[20..25], Logits::Last, &never).unwrap();
+    assert_eq!(used.tokens(), fresh.tokens());
+    assert!(largest_difference(used.logits(), fresh.logits()) < 1e-4);
+}
+
+#[test]
+fn a_saved_session_goes_on_where_it_stopped() {
+    let Some(model) = model() else { return };
+    for format in [CacheFormat::F32, CacheFormat::F16, CacheFormat::Q8_0] {
+        let mut original = session(&model, options(format));
+        original.evaluate(&PROMPT[..37], Logits::Last, &never).unwrap();
+        let state = original.save().unwrap();
+        let mut restored = session(&model, options(format));
+        restored.evaluate(&[5; 50], Logits::None, &never).unwrap();
+        restored.restore(&state).unwrap();
+        assert_eq!((restored.tokens(), restored.logits()), (original.tokens(), original.logits()));
+        for session in [&mut original, &mut restored] {
+            session.evaluate(&PROMPT[37..], Logits::Last, &never).unwrap();
+        }
+        assert_eq!(restored.logits(), original.logits());
+    }
+}
+
+#[test]
+fn damaged_and_foreign_states_are_refused_and_change_nothing() {
+    let Some(model) = model() else { return };
+    let mut original = session(&model, options(CacheFormat::Q8_0));
+    original.evaluate(&PROMPT[..5], Logits::Last, &never).unwrap();
+    let state = original.save().unwrap();
+    let mut target = session(&model, options(CacheFormat::Q8_0));
+    target.evaluate(&PROMPT[..3], Logits::Last, &never).unwrap();
+    let before = target.save().unwrap();
+    let refused = |target: &mut Session, state: &[u8]| {
+        assert_eq!(target.restore(state).unwrap_err().kind(), ErrorKind::InvalidArgument);
+        assert_eq!(target.save().unwrap(), before);
+    };
+    for cut in (0..state.len()).step_by(97).chain([state.len() - 1]) {
+        refused(&mut target, &state[..cut]);
+    }
+    for at in (0..state.len()).step_by(101).chain(0..60) {
+        let mut damaged = state.clone();
+        damaged[at] ^= 0x40;
+        refused(&mut target, &damaged);
+    }
+    let mut other_format = session(&model, options(CacheFormat::F16));
+    assert!(other_format.restore(&state).unwrap_err().message().contains("other formats"));
+    let mut short = session(&model, SessionOptions { context_length: 4, ..options(CacheFormat::Q8_0) });
+    assert!(short.restore(&state).unwrap_err().message().contains("exceed the context window"));
+}
+
+#[test]
+fn an_interruption_keeps_the_chunks_that_were_finished() {
+    let Some(model) = model() else { return };
+    let mut session = session(&model, SessionOptions { batch: 16, ..options(CacheFormat::F16) });
+    session.evaluate(&PROMPT[..2], Logits::Last, &never).unwrap();
+    let asked = AtomicUsize::new(0);
+    // Every layer asks several times, so this stops within the second chunk.
+    let per_chunk = 5 * model.config().block_count;
+    let interrupted = || asked.fetch_add(1, Ordering::Relaxed) > per_chunk + per_chunk / 2;
+    let error = session.evaluate(&PROMPT, Logits::Last, &interrupted).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
+    assert!(session.logits().is_empty());
+    assert_eq!(session.len(), 2 + 16);
+    session.evaluate(&PROMPT[16..], Logits::Last, &never).unwrap();
+    let after_interruption = session.logits().to_vec();
+    session.truncate(2);
+    session.evaluate(&PROMPT, Logits::Last, &never).unwrap();
+    assert!(largest_difference(session.logits(), &after_interruption) < 1e-4);
+}
+
+#[test]
+fn too_many_tokens_and_unknown_tokens_are_refused_and_change_nothing() {
+    let Some(model) = model() else { return };
+    let mut session = session(&model, SessionOptions { context_length: 41, ..options(CacheFormat::F16) });
+    session.evaluate(&PROMPT, Logits::Last, &never).unwrap();
+    let error = session.evaluate(&[1, 2], Logits::Last, &never).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ContextFull);
+    let vocabulary = model.config().vocabulary_size as u32;
+    let error = session.evaluate(&[vocabulary], Logits::Last, &never).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert_eq!(session.tokens(), PROMPT);
+    assert!(!session.logits().is_empty());
+    session.evaluate(&[1], Logits::Last, &never).unwrap();
+    assert_eq!(session.len(), 41);
+}
+
+#[test]
+fn embeddings_pool_the_last_or_all_hidden_states() {
+    let Some(model) = model() else { return };
+    let embed = |tokens: &[u32], pooling, batch| {
+        let mut session = session(&model, SessionOptions { batch, ..options(CacheFormat::F32) });
+        session.embed(tokens, pooling, &never).unwrap()
+    };
+    let mut mean = vec![0.0; model.config().embedding_length];
+    for length in 1..=PROMPT.len() {
+        for (sum, x) in mean.iter_mut().zip(embed(&PROMPT[..length], Pooling::Last, 512)) {
+            *sum += x / PROMPT.len() as f32;
+        }
+    }
+    for batch in [7, 512] {
+        assert!(largest_difference(&embed(&PROMPT, Pooling::Mean, batch), &mean) < 1e-4);
+    }
+}
+
+#[test]
+fn a_cache_larger_than_the_address_space_is_an_error_with_the_context_asked_for() {
+    let Some(model) = model() else { return };
+    for context_length in [1 << 50, usize::MAX / 2] {
+        let options = SessionOptions { context_length, ..options(CacheFormat::F16) };
+        let error = Session::new(Arc::clone(&model), options).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert!(error.message().contains(&context_length.to_string()), "{error}");
+    }
+}
