@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use super::metadata::{Entry, ValueType};
+use super::metadata::Entry;
 use super::quote::quoted;
 use super::reader::{Cursor, Place};
+use super::value::ValueType;
 use crate::error::{Error, Result};
 use crate::formats::Format;
 

@@ -14,14 +14,16 @@ mod quote;
 mod reader;
 mod sniff;
 mod split;
+mod value;
 mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
 
 pub use layout::Tensor;
-pub use metadata::{Array, Metadata, StringArray, Value, ValueType};
+pub use metadata::Metadata;
 pub use quote::quoted;
+pub use value::{Array, StringArray, Value, ValueType};
 pub use writer::{Writer, WriterValue};
 
 use crate::error::Result;

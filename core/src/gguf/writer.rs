@@ -5,8 +5,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use super::layout;
-use super::metadata::{Metadata, ValueType};
+use super::metadata::Metadata;
 use super::quote::quoted;
+use super::value::ValueType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::Format;
 

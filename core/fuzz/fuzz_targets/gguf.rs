@@ -1,0 +1,42 @@
+//! Any bytes as a model file: an error, or a file in which every value, tensor and row can be read.
+
+#![no_main]
+
+use edgewise_core::formats;
+use edgewise_core::gguf::{Gguf, Tensor, Value};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(gguf) = Gguf::from_bytes(bytes.to_vec()) else { return };
+    let pairs = gguf.metadata().iter().map(|(key, value)| {
+        assert!(!key.is_empty() && gguf.metadata().get(key).is_some());
+        walk(value)
+    });
+    assert!(pairs.sum::<usize>() <= bytes.len());
+    for tensor in gguf.tensors() {
+        assert!(gguf.tensor(&tensor.name).is_some());
+        assert_eq!(gguf.bytes(tensor).len(), tensor.size_bytes());
+        dequantize_first_row(&gguf, tensor);
+    }
+});
+
+/// Number of values in a value, each of them decoded.
+fn walk(value: Value) -> usize {
+    match value {
+        Value::Array(array) => {
+            let values: usize = array.iter().map(walk).sum();
+            assert!(values >= array.len() || array.kind().name() == "array");
+            values
+        }
+        other => usize::from(!other.to_string().is_empty()),
+    }
+}
+
+fn dequantize_first_row(gguf: &Gguf, tensor: &Tensor) {
+    let row_bytes = tensor.format.row_bytes(tensor.columns()).expect("rows are whole blocks");
+    assert_eq!(row_bytes * tensor.rows(), tensor.size_bytes());
+    if tensor.format.is_supported() {
+        let mut row = vec![0.0; tensor.columns()];
+        formats::dequantize(tensor.format, &gguf.bytes(tensor)[..row_bytes], &mut row).expect("sizes fit");
+    }
+}
