@@ -8,6 +8,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod fork;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 mod share;
 mod simd;
@@ -57,6 +59,8 @@ instruction_sets! {
     #[cfg(target_arch = "x86_64")] Avx2 = avx2::Avx2<false>;
     #[cfg(target_arch = "x86_64")] AvxVnni = avx2::Avx2<true>;
     #[cfg(target_arch = "x86_64")] Avx512Vnni = avx512::Avx512Vnni;
+    #[cfg(target_arch = "aarch64")] Neon = neon::Neon<false>;
+    #[cfg(target_arch = "aarch64")] NeonDotprod = neon::Neon<true>;
 }
 
 /// An instruction set that this CPU was found to have: only the functions here make one.

@@ -170,3 +170,11 @@ fn a_set_that_the_cpu_lacks_is_refused_with_the_names_that_work() {
     assert!(error.message().contains("\"mmx\""));
     assert!(error.hint().unwrap().contains("scalar"));
 }
+
+#[test]
+fn the_set_that_the_emulated_cpu_has_is_detected() {
+    // scripts/test-arm knows which CPU it asked for.
+    if let Ok(expected) = std::env::var("EDGEWISE_TEST_ISA") {
+        assert_eq!(Isa::detect().name(), expected);
+    }
+}

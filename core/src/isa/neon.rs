@@ -1,0 +1,425 @@
+//! NEON, which every 64-bit Arm CPU has, and the same with the dot product of Armv8.2: each vector is four registers.
+//!
+//! Stable Rust has no intrinsic for the dot product yet, hence the one-line `asm!`.
+
+use std::arch::{aarch64::*, asm, is_aarch64_feature_detected};
+
+use super::simd::{Kernel, LANES, Simd};
+
+/// The token; `DOTPROD` says whether the CPU has the dot product too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Neon<const DOTPROD: bool>(());
+
+/// An intrinsic, or several.
+macro_rules! cpu {
+    ($($body:tt)*) => {{
+        // SAFETY: NEON is part of the target, and no pointer is involved.
+        unsafe { $($body)* }
+    }};
+}
+
+/// The same intrinsic on all four registers.
+macro_rules! each {
+    ($f:ident, $a:expr) => {{
+        let a = $a;
+        cpu!([$f(a[0]), $f(a[1]), $f(a[2]), $f(a[3])])
+    }};
+    ($f:ident, $a:expr, $b:expr) => {{
+        let (a, b) = ($a, $b);
+        cpu!([$f(a[0], b[0]), $f(a[1], b[1]), $f(a[2], b[2]), $f(a[3], b[3])])
+    }};
+    ($f:ident, $a:expr, $b:expr, $c:expr) => {{
+        let (a, b, c) = ($a, $b, $c);
+        cpu!([$f(a[0], b[0], c[0]), $f(a[1], b[1], c[1]), $f(a[2], b[2], c[2]), $f(a[3], b[3], c[3])])
+    }};
+}
+
+type F32 = [float32x4_t; 4];
+type I32 = [int32x4_t; 4];
+type Bytes = [uint8x16_t; 4];
+
+#[inline(always)]
+fn load_one<T>(x: &[T]) -> uint8x16_t {
+    assert!(size_of_val(x) >= 16, "a slice holds a register");
+    // SAFETY: 16 bytes are there.
+    unsafe { vld1q_u8(x.as_ptr().cast()) }
+}
+
+#[inline(always)]
+fn load_four<T>(x: &[T]) -> Bytes {
+    assert!(size_of_val(x) >= 64, "a slice holds a vector");
+    let from: *const u8 = x.as_ptr().cast();
+    // SAFETY: 64 bytes are there.
+    unsafe { [vld1q_u8(from), vld1q_u8(from.add(16)), vld1q_u8(from.add(32)), vld1q_u8(from.add(48))] }
+}
+
+#[inline(always)]
+fn store_one<T>(x: uint8x16_t, out: &mut [T]) {
+    assert!(size_of_val(out) >= 16, "a slice holds a register");
+    // SAFETY: 16 bytes are there, and of the types stored here every bit pattern is a value.
+    unsafe { vst1q_u8(out.as_mut_ptr().cast(), x) }
+}
+
+#[inline(always)]
+fn store_four<T>(x: Bytes, out: &mut [T]) {
+    assert!(size_of_val(out) >= 64, "a slice holds a vector");
+    let to: *mut u8 = out.as_mut_ptr().cast();
+    // SAFETY: 64 bytes are there, and of the types stored here every bit pattern is a value.
+    unsafe {
+        vst1q_u8(to, x[0]);
+        vst1q_u8(to.add(16), x[1]);
+        vst1q_u8(to.add(32), x[2]);
+        vst1q_u8(to.add(48), x[3]);
+    }
+}
+
+/// 16 half floats in two registers.
+#[inline(always)]
+fn widen_halves(x: [uint8x16_t; 2]) -> F32 {
+    cpu! {
+        let [a, b] = [vreinterpretq_f16_u8(x[0]), vreinterpretq_f16_u8(x[1])];
+        [vcvt_f32_f16(vget_low_f16(a)), vcvt_high_f32_f16(a), vcvt_f32_f16(vget_low_f16(b)), vcvt_high_f32_f16(b)]
+    }
+}
+
+/// Adds to each lane the products of its four signed bytes; two of them fit 16 bits, as 2 * 128 * 127 does.
+#[inline(always)]
+fn dot_in_steps(sum: I32, w: Bytes, x: Bytes) -> I32 {
+    let (w, x) = (each!(vreinterpretq_s8_u8, w), each!(vreinterpretq_s8_u8, x));
+    let low = each!(vmull_s8, each!(vget_low_s8, w), each!(vget_low_s8, x));
+    let high = each!(vmull_high_s8, w, x);
+    each!(vpadalq_s16, sum, each!(vpaddq_s16, low, high))
+}
+
+/// Adds to each lane the products of its four signed bytes.
+#[target_feature(enable = "neon,dotprod")]
+#[inline]
+fn dot_at_once(sum: I32, w: Bytes, x: Bytes) -> I32 {
+    let mut sum = sum;
+    for i in 0..4 {
+        // SAFETY: the instruction touches these registers alone, and the CPU has it.
+        unsafe {
+            asm!(
+                "sdot {sum:v}.4s, {w:v}.16b, {x:v}.16b",
+                sum = inout(vreg) sum[i], w = in(vreg) w[i], x = in(vreg) x[i],
+                options(pure, nomem, nostack, preserves_flags),
+            );
+        }
+    }
+    sum
+}
+
+#[target_feature(enable = "neon,dotprod")]
+fn run_dotprod<K: Kernel>(token: Neon<true>, kernel: K) -> K::Output {
+    kernel.run(token)
+}
+
+impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
+    type F32 = F32;
+    type I32 = I32;
+    type Bytes = Bytes;
+
+    const NAME: &'static str = if DOTPROD { "neon-dotprod" } else { "neon" };
+    const BIAS: u8 = 0;
+    const TILE_ROWS: usize = 1;
+    const TILE_TOKENS: usize = if DOTPROD { 3 } else { 2 };
+
+    fn detect() -> Option<Self> {
+        (!DOTPROD || is_aarch64_feature_detected!("dotprod")).then_some(Self(()))
+    }
+
+    fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        if DOTPROD {
+            // SAFETY: this token exists only where `detect` found the dot product.
+            unsafe { run_dotprod(Neon(()), kernel) }
+        } else {
+            kernel.run(self)
+        }
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> F32 {
+        cpu!([vdupq_n_f32(x); 4])
+    }
+    #[inline(always)]
+    fn load(self, x: &[f32]) -> F32 {
+        each!(vreinterpretq_f32_u8, load_four(x))
+    }
+    #[inline(always)]
+    fn store(self, x: F32, out: &mut [f32]) {
+        store_four(each!(vreinterpretq_u8_f32, x), out);
+    }
+    #[inline(always)]
+    fn load_f16(self, x: &[u16]) -> F32 {
+        widen_halves([load_one(&x[..8]), load_one(&x[8..])])
+    }
+    #[inline(always)]
+    fn load_f16_bytes(self, x: &[u8]) -> F32 {
+        widen_halves([load_one(&x[..16]), load_one(&x[16..])])
+    }
+    #[inline(always)]
+    fn load_bf16_bytes(self, x: &[u8]) -> F32 {
+        let (a, b) = (load_one(&x[..16]), load_one(&x[16..]));
+        // A zero below each makes it a float.
+        let floats = cpu! {
+            let (zero, a, b) = (vdupq_n_u16(0), vreinterpretq_u16_u8(a), vreinterpretq_u16_u8(b));
+            [vzip1q_u16(zero, a), vzip2q_u16(zero, a), vzip1q_u16(zero, b), vzip2q_u16(zero, b)]
+        };
+        each!(vreinterpretq_f32_u16, floats)
+    }
+    #[inline(always)]
+    fn store_f16(self, x: F32, out: &mut [u16]) {
+        let (low, high) = out.split_at_mut(8);
+        cpu! {
+            store_one(vreinterpretq_u8_f16(vcvt_high_f16_f32(vcvt_f16_f32(x[0]), x[1])), low);
+            store_one(vreinterpretq_u8_f16(vcvt_high_f16_f32(vcvt_f16_f32(x[2]), x[3])), high);
+        }
+    }
+    #[inline(always)]
+    fn f16_to_f32(self, x: u16) -> f32 {
+        cpu!(vgetq_lane_f32::<0>(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(x)))))
+    }
+    #[inline(always)]
+    fn load_i8(self, x: &[i8]) -> F32 {
+        let x = load_one(x);
+        let words = cpu! {
+            let x = vreinterpretq_s8_u8(x);
+            let (a, b) = (vmovl_s8(vget_low_s8(x)), vmovl_high_s8(x));
+            [vmovl_s16(vget_low_s16(a)), vmovl_high_s16(a), vmovl_s16(vget_low_s16(b)), vmovl_high_s16(b)]
+        };
+        self.to_f32(words)
+    }
+    #[inline(always)]
+    fn load_u8(self, x: &[u8; 16]) -> F32 {
+        let x = load_one(x);
+        let words = cpu! {
+            let (a, b) = (vmovl_u8(vget_low_u8(x)), vmovl_high_u8(x));
+            [vmovl_u16(vget_low_u16(a)), vmovl_high_u16(a), vmovl_u16(vget_low_u16(b)), vmovl_high_u16(b)]
+        };
+        each!(vcvtq_f32_u32, words)
+    }
+    #[inline(always)]
+    fn add(self, a: F32, b: F32) -> F32 {
+        each!(vaddq_f32, a, b)
+    }
+    #[inline(always)]
+    fn sub(self, a: F32, b: F32) -> F32 {
+        each!(vsubq_f32, a, b)
+    }
+    #[inline(always)]
+    fn mul(self, a: F32, b: F32) -> F32 {
+        each!(vmulq_f32, a, b)
+    }
+    #[inline(always)]
+    fn div(self, a: F32, b: F32) -> F32 {
+        each!(vdivq_f32, a, b)
+    }
+    #[inline(always)]
+    fn mul_add(self, a: F32, b: F32, c: F32) -> F32 {
+        each!(vfmaq_f32, c, a, b)
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: F32, b: F32, c: F32) -> F32 {
+        each!(vfmsq_f32, c, a, b)
+    }
+    #[inline(always)]
+    fn max(self, a: F32, b: F32) -> F32 {
+        each!(vmaxnmq_f32, a, b)
+    }
+    #[inline(always)]
+    fn min(self, a: F32, b: F32) -> F32 {
+        each!(vminnmq_f32, a, b)
+    }
+    #[inline(always)]
+    fn abs(self, x: F32) -> F32 {
+        each!(vabsq_f32, x)
+    }
+    #[inline(always)]
+    fn reduce_add(self, x: F32) -> f32 {
+        cpu!(vaddvq_f32(vaddq_f32(vaddq_f32(x[0], x[2]), vaddq_f32(x[1], x[3]))))
+    }
+    #[inline(always)]
+    fn reduce_max(self, x: F32) -> f32 {
+        cpu!(vmaxnmvq_f32(vmaxnmq_f32(vmaxnmq_f32(x[0], x[2]), vmaxnmq_f32(x[1], x[3]))))
+    }
+    #[inline(always)]
+    fn round(self, x: F32) -> I32 {
+        each!(vcvtnq_s32_f32, x)
+    }
+    #[inline(always)]
+    fn mul_power_of_two(self, x: F32, n: I32) -> F32 {
+        let biased = each!(vaddq_s32, n, self.splat_i32(127));
+        let power = each!(vshlq_s32, biased, self.splat_i32(23));
+        self.mul(x, each!(vreinterpretq_f32_s32, power))
+    }
+
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> I32 {
+        cpu!([vdupq_n_s32(x); 4])
+    }
+    #[inline(always)]
+    fn to_f32(self, x: I32) -> F32 {
+        each!(vcvtq_f32_s32, x)
+    }
+    #[inline(always)]
+    fn reduce_add_i32(self, x: I32) -> i32 {
+        cpu!(vaddvq_s32(vaddq_s32(vaddq_s32(x[0], x[2]), vaddq_s32(x[1], x[3]))))
+    }
+    #[inline(always)]
+    fn store_i8(self, x: I32, out: &mut [i8]) {
+        let bytes = cpu! {
+            let a = vmovn_high_s32(vmovn_s32(x[0]), x[1]);
+            let b = vmovn_high_s32(vmovn_s32(x[2]), x[3]);
+            vreinterpretq_u8_s8(vmovn_high_s16(vmovn_s16(a), b))
+        };
+        store_one(bytes, out);
+    }
+
+    #[inline(always)]
+    fn load_bytes(self, x: &[u8]) -> Bytes {
+        load_four(x)
+    }
+    #[inline(always)]
+    fn load_signed(self, x: &[i8]) -> Bytes {
+        load_four(x)
+    }
+    #[inline(always)]
+    fn load_halves(self, a: &[u8], b: &[u8]) -> Bytes {
+        [load_one(&a[..16]), load_one(&a[16..]), load_one(&b[..16]), load_one(&b[16..])]
+    }
+    #[inline(always)]
+    fn load_quarters(self, a: &[u8], b: &[u8], c: &[u8], d: &[u8]) -> Bytes {
+        [load_one(a), load_one(b), load_one(c), load_one(d)]
+    }
+    #[inline(always)]
+    fn store_bytes(self, x: Bytes, out: &mut [u8]) {
+        store_four(x, out);
+    }
+    #[inline(always)]
+    fn splat_byte(self, x: u8) -> Bytes {
+        cpu!([vdupq_n_u8(x); 4])
+    }
+    #[inline(always)]
+    fn splat_four(self, x: &[i8]) -> Bytes {
+        let x: [i8; 4] = *x.first_chunk().expect("four bytes");
+        each!(vreinterpretq_u8_s32, self.splat_i32(i32::from_le_bytes(x.map(|x| x as u8))))
+    }
+    #[inline(always)]
+    fn and(self, a: Bytes, b: Bytes) -> Bytes {
+        each!(vandq_u8, a, b)
+    }
+    #[inline(always)]
+    fn or(self, a: Bytes, b: Bytes) -> Bytes {
+        each!(vorrq_u8, a, b)
+    }
+    #[inline(always)]
+    fn xor(self, a: Bytes, b: Bytes) -> Bytes {
+        each!(veorq_u8, a, b)
+    }
+    #[inline(always)]
+    fn shift_right<const N: u32>(self, x: Bytes) -> Bytes {
+        self.shift_right_quarters::<N, N, N, N>(x)
+    }
+    #[inline(always)]
+    fn shift_left<const N: u32>(self, x: Bytes) -> Bytes {
+        each!(vshlq_u8, x, cpu!([vdupq_n_s8(N as i8); 4]))
+    }
+    #[inline(always)]
+    fn shift_right_quarters<const A: u32, const B: u32, const C: u32, const D: u32>(self, x: Bytes) -> Bytes {
+        // To the left by a negative distance; the compiler makes it a shift by a constant.
+        let distance = [-(A as i8), -(B as i8), -(C as i8), -(D as i8)];
+        each!(vshlq_u8, x, each!(vdupq_n_s8, distance))
+    }
+    #[inline(always)]
+    fn lookup(self, table: &[u8; 16], codes: Bytes) -> Bytes {
+        each!(vqtbl1q_u8, [load_one(table); 4], codes)
+    }
+    #[inline(always)]
+    fn expand_bits(self, bits: u64) -> Bytes {
+        const BYTE: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1];
+        const BIT: [u8; 16] = [1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128];
+        let bytes = cpu!(vreinterpretq_u8_u64(vdupq_n_u64(bits)));
+        let places = each!(vaddq_u8, [load_one(&BYTE); 4], each!(vdupq_n_u8, [0, 2, 4, 6]));
+        each!(vtstq_u8, each!(vqtbl1q_u8, [bytes; 4], places), [load_one(&BIT); 4])
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: I32, w: Bytes, x: Bytes) -> I32 {
+        // Codes of at most 127 are the same signed.
+        self.dot_signed(sum, w, x)
+    }
+    #[inline(always)]
+    fn dot_signed(self, sum: I32, w: Bytes, x: Bytes) -> I32 {
+        if DOTPROD {
+            // SAFETY: this token exists only where `detect` found the dot product.
+            unsafe { dot_at_once(sum, w, x) }
+        } else {
+            dot_in_steps(sum, w, x)
+        }
+    }
+    #[inline(always)]
+    fn mul_add_groups<const QUARTER: usize>(self, sum: F32, products: I32, scales: F32) -> F32 {
+        let (x, scales) = (self.to_f32(products), scales[QUARTER]);
+        cpu!([
+            vfmaq_laneq_f32::<0>(sum[0], x[0], scales),
+            vfmaq_laneq_f32::<1>(sum[1], x[1], scales),
+            vfmaq_laneq_f32::<2>(sum[2], x[2], scales),
+            vfmaq_laneq_f32::<3>(sum[3], x[3], scales),
+        ])
+    }
+
+    #[inline(always)]
+    fn transpose(self, bytes: &[u8], start: usize, stride: usize) -> [Bytes; 4] {
+        assert!(stride <= bytes.len(), "rows lie inside");
+        let bytes = &bytes[start..start + (LANES - 1) * stride + 16];
+        let mut out = [self.splat_byte(0); 4];
+        for four in 0..4 {
+            let row = |i: usize| {
+                // SAFETY: 16 bytes from row 4 * four + i < 16 on were found to be there above.
+                unsafe { vreinterpretq_u32_u8(vld1q_u8(bytes.as_ptr().add((4 * four + i) * stride))) }
+            };
+            let (x0, x1, x2, x3) = (row(0), row(1), row(2), row(3));
+            cpu! {
+                let (a, b) = (vreinterpretq_u64_u32(vtrn1q_u32(x0, x1)), vreinterpretq_u64_u32(vtrn2q_u32(x0, x1)));
+                let (c, d) = (vreinterpretq_u64_u32(vtrn1q_u32(x2, x3)), vreinterpretq_u64_u32(vtrn2q_u32(x2, x3)));
+                out[0][four] = vreinterpretq_u8_u64(vtrn1q_u64(a, c));
+                out[1][four] = vreinterpretq_u8_u64(vtrn1q_u64(b, d));
+                out[2][four] = vreinterpretq_u8_u64(vtrn2q_u64(a, c));
+                out[3][four] = vreinterpretq_u8_u64(vtrn2q_u64(b, d));
+            }
+        }
+        out
+    }
+    #[inline(always)]
+    fn byte_to_f32<const I: u32>(self, x: Bytes) -> F32 {
+        let shifted = each!(vshlq_u32, each!(vreinterpretq_u32_u8, x), self.splat_i32(-8 * I as i32));
+        each!(vcvtq_f32_u32, each!(vandq_u32, shifted, cpu!([vdupq_n_u32(0xff); 4])))
+    }
+    #[inline(always)]
+    fn signed_byte_to_f32<const I: u32>(self, x: Bytes) -> F32 {
+        let high = each!(vshlq_s32, each!(vreinterpretq_s32_u8, x), self.splat_i32(24 - 8 * I as i32));
+        self.to_f32(each!(vshlq_s32, high, self.splat_i32(-24)))
+    }
+    #[inline(always)]
+    fn half_to_f32<const I: u32>(self, x: Bytes) -> F32 {
+        let shifted = each!(vshlq_u32, each!(vreinterpretq_u32_u8, x), self.splat_i32(-16 * I as i32));
+        each!(vcvt_f32_f16, each!(vreinterpret_f16_u16, each!(vmovn_u32, shifted)))
+    }
+    #[inline(always)]
+    fn f32_from_bytes(self, x: Bytes) -> F32 {
+        each!(vreinterpretq_f32_u8, x)
+    }
+    #[inline(always)]
+    fn bytes_from_f32(self, x: F32) -> Bytes {
+        each!(vreinterpretq_u8_f32, x)
+    }
+
+    #[inline(always)]
+    fn prefetch(self, bytes: &[u8], ahead: usize) {
+        for line in (0..bytes.len()).step_by(64) {
+            let at = bytes.as_ptr().wrapping_add(ahead + line);
+            // SAFETY: a hint; it neither reads nor faults.
+            unsafe { asm!("prfm pldl1keep, [{at}]", at = in(reg) at, options(nomem, nostack, preserves_flags)) }
+        }
+    }
+}
