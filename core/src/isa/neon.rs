@@ -82,6 +82,25 @@ fn widen_halves(x: [uint8x16_t; 2]) -> F32 {
     }
 }
 
+/// 16 unsigned bytes.
+#[inline(always)]
+fn widen_bytes(x: uint8x16_t) -> F32 {
+    let words = cpu! {
+        let (a, b) = (vmovl_u8(vget_low_u8(x)), vmovl_high_u8(x));
+        [vmovl_u16(vget_low_u16(a)), vmovl_high_u16(a), vmovl_u16(vget_low_u16(b)), vmovl_high_u16(b)]
+    };
+    each!(vcvtq_f32_u32, words)
+}
+
+/// A square of 4 times 4 words.
+#[inline(always)]
+fn transpose_four(rows: Bytes) -> Bytes {
+    let [x0, x1, x2, x3] = each!(vreinterpretq_u32_u8, rows);
+    let pairs = cpu!([vtrn1q_u32(x0, x1), vtrn2q_u32(x0, x1), vtrn1q_u32(x2, x3), vtrn2q_u32(x2, x3)]);
+    let [a, b, c, d] = each!(vreinterpretq_u64_u32, pairs);
+    each!(vreinterpretq_u8_u64, cpu!([vtrn1q_u64(a, c), vtrn1q_u64(b, d), vtrn2q_u64(a, c), vtrn2q_u64(b, d)]))
+}
+
 /// Adds to each lane the products of its four signed bytes; two of them fit 16 bits, as 2 * 128 * 127 does.
 #[inline(always)]
 fn dot_in_steps(sum: I32, w: Bytes, x: Bytes) -> I32 {
@@ -191,12 +210,19 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
     #[inline(always)]
     fn load_u8(self, x: &[u8; 16]) -> F32 {
-        let x = load_one(x);
-        let words = cpu! {
-            let (a, b) = (vmovl_u8(vget_low_u8(x)), vmovl_high_u8(x));
-            [vmovl_u16(vget_low_u16(a)), vmovl_high_u16(a), vmovl_u16(vget_low_u16(b)), vmovl_high_u16(b)]
-        };
-        each!(vcvtq_f32_u32, words)
+        widen_bytes(load_one(x))
+    }
+    #[inline(always)]
+    fn load_u8_twice(self, x: [u8; 8]) -> F32 {
+        widen_bytes(cpu! {
+            let x = vcreate_u8(u64::from_le_bytes(x));
+            vcombine_u8(vzip1_u8(x, x), vzip2_u8(x, x))
+        })
+    }
+    #[inline(always)]
+    fn load_f16_twice(self, x: [u16; 8]) -> F32 {
+        let x = cpu!(vreinterpretq_u16_u8(load_one(&x)));
+        widen_halves(cpu!([vreinterpretq_u8_u16(vzip1q_u16(x, x)), vreinterpretq_u8_u16(vzip2q_u16(x, x))]))
     }
     #[inline(always)]
     fn add(self, a: F32, b: F32) -> F32 {
@@ -372,23 +398,13 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     fn transpose(self, bytes: &[u8], start: usize, stride: usize) -> [Bytes; 4] {
         assert!(stride <= bytes.len(), "rows lie inside");
         let bytes = &bytes[start..start + (LANES - 1) * stride + 16];
-        let mut out = [self.splat_byte(0); 4];
-        for four in 0..4 {
-            let row = |i: usize| {
-                // SAFETY: 16 bytes from row 4 * four + i < 16 on were found to be there above.
-                unsafe { vreinterpretq_u32_u8(vld1q_u8(bytes.as_ptr().add((4 * four + i) * stride))) }
-            };
-            let (x0, x1, x2, x3) = (row(0), row(1), row(2), row(3));
-            cpu! {
-                let (a, b) = (vreinterpretq_u64_u32(vtrn1q_u32(x0, x1)), vreinterpretq_u64_u32(vtrn2q_u32(x0, x1)));
-                let (c, d) = (vreinterpretq_u64_u32(vtrn1q_u32(x2, x3)), vreinterpretq_u64_u32(vtrn2q_u32(x2, x3)));
-                out[0][four] = vreinterpretq_u8_u64(vtrn1q_u64(a, c));
-                out[1][four] = vreinterpretq_u8_u64(vtrn1q_u64(b, d));
-                out[2][four] = vreinterpretq_u8_u64(vtrn2q_u64(a, c));
-                out[3][four] = vreinterpretq_u8_u64(vtrn2q_u64(b, d));
-            }
-        }
-        out
+        let four_rows = |first: usize| {
+            let at = |row: usize| bytes.as_ptr().wrapping_add((first + row) * stride);
+            // SAFETY: 16 bytes from each of 4 rows, all below 16, were found to be there above.
+            transpose_four(unsafe { [vld1q_u8(at(0)), vld1q_u8(at(1)), vld1q_u8(at(2)), vld1q_u8(at(3))] })
+        };
+        let (a, b, c, d) = (four_rows(0), four_rows(4), four_rows(8), four_rows(12));
+        [[a[0], b[0], c[0], d[0]], [a[1], b[1], c[1], d[1]], [a[2], b[2], c[2], d[2]], [a[3], b[3], c[3], d[3]]]
     }
     #[inline(always)]
     fn byte_to_f32<const I: u32>(self, x: Bytes) -> F32 {
@@ -417,7 +433,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     #[inline(always)]
     fn prefetch(self, bytes: &[u8], ahead: usize) {
         for line in (0..bytes.len()).step_by(64) {
-            let at = bytes.as_ptr().wrapping_add(ahead + line);
+            let at = bytes.as_ptr().addr().wrapping_add(ahead + line);
             // SAFETY: a hint; it neither reads nor faults.
             unsafe { asm!("prfm pldl1keep, [{at}]", at = in(reg) at, options(nomem, nostack, preserves_flags)) }
         }
