@@ -39,29 +39,41 @@ fn keys() -> Vec<Attack> {
         Attack::new("key_twice_far_apart", "\"x\" is there twice", {
             sound().with("x", U32, one).with("y", U32, one).with("z", U32, one).with("x", U32, one).bytes()
         }),
-        Attack::new("key_with_control_characters", "metadata \"a\\n\\u{1b}[31m\"", with_pair("a\n\u{1b}[31m", 99, one)),
+        Attack::new(
+            "key_with_control_characters",
+            "metadata key \"a\\n\\u{1b}[31m\"",
+            with_pair("a\n\u{1b}[31m", 99, one),
+        ),
     ]
 }
 
 fn values() -> Vec<Attack> {
     vec![
-        Attack::new("value_type_13", "metadata \"x\"", with_pair("x", 13, [0; 8])),
-        Attack::new("value_type_of_all_ones", "metadata \"x\"", with_pair("x", u32::MAX, [0; 8])),
-        Attack::new("no_value_type", "metadata \"x\"", {
+        Attack::new("value_type_13", "metadata key \"x\"", with_pair("x", 13, [0; 8])),
+        Attack::new("value_type_of_all_ones", "metadata key \"x\"", with_pair("x", u32::MAX, [0; 8])),
+        Attack::new("no_value_type", "metadata key \"x\"", {
             let header = ending_in("x", U32, []);
             header[..header.len() - 2].to_vec()
         }),
-        Attack::new("no_value", "metadata \"x\"", ending_in("x", U32, [])),
-        Attack::new("u32_cut", "metadata \"x\"", ending_in("x", U32, [1, 2, 3])),
-        Attack::new("u64_cut", "metadata \"x\"", ending_in("x", U64, [1, 2, 3, 4, 5, 6, 7])),
-        Attack::new("f32_cut", "metadata \"x\"", ending_in("x", F32, [1])),
-        Attack::new("bool_of_2", "metadata \"x\"", with_pair("x", BOOL, [2])),
-        Attack::new("bool_missing", "metadata \"x\"", ending_in("x", BOOL, [])),
-        Attack::new("string_of_2_to_64_bytes", "metadata \"x\"", with_pair("x", STRING, u64::MAX.to_le_bytes())),
-        Attack::new("string_of_2_to_63_bytes", "metadata \"x\"", with_pair("x", STRING, (1u64 << 63).to_le_bytes())),
-        Attack::new("string_above_its_cap", "metadata \"x\"", with_pair("x", STRING, ((1u64 << 26) + 1).to_le_bytes())),
-        Attack::new("string_past_the_end", "metadata \"x\"", ending_in("x", STRING, string_of_length(5, "four"))),
-        Attack::new("string_without_length", "metadata \"x\"", ending_in("x", STRING, [1, 0, 0])),
+        Attack::new("no_value", "metadata key \"x\"", ending_in("x", U32, [])),
+        Attack::new("u32_cut", "metadata key \"x\"", ending_in("x", U32, [1, 2, 3])),
+        Attack::new("u64_cut", "metadata key \"x\"", ending_in("x", U64, [1, 2, 3, 4, 5, 6, 7])),
+        Attack::new("f32_cut", "metadata key \"x\"", ending_in("x", F32, [1])),
+        Attack::new("bool_of_2", "metadata key \"x\"", with_pair("x", BOOL, [2])),
+        Attack::new("bool_missing", "metadata key \"x\"", ending_in("x", BOOL, [])),
+        Attack::new("string_of_2_to_64_bytes", "metadata key \"x\"", with_pair("x", STRING, u64::MAX.to_le_bytes())),
+        Attack::new(
+            "string_of_2_to_63_bytes",
+            "metadata key \"x\"",
+            with_pair("x", STRING, (1u64 << 63).to_le_bytes()),
+        ),
+        Attack::new(
+            "string_above_its_cap",
+            "metadata key \"x\"",
+            with_pair("x", STRING, ((1u64 << 26) + 1).to_le_bytes()),
+        ),
+        Attack::new("string_past_the_end", "metadata key \"x\"", ending_in("x", STRING, string_of_length(5, "four"))),
+        Attack::new("string_without_length", "metadata key \"x\"", ending_in("x", STRING, [1, 0, 0])),
     ]
 }
 
@@ -73,7 +85,7 @@ fn nested(depth: usize) -> Vec<u8> {
 }
 
 fn arrays() -> Vec<Attack> {
-    let x = "metadata \"x\"";
+    let x = "metadata key \"x\"";
     let strings = |length, values: Vec<u8>| ending_in("x", ARRAY, array(STRING, length, values));
     vec![
         Attack::new("array_of_type_13", x, with_pair("x", ARRAY, array(13, 1, [0; 8]))),

@@ -1,6 +1,7 @@
 //! Malformed model files, one builder per attack, shared by the tests and by the `write_attacks` example.
 //!
-//! Each attack is one step away from a file that opens ([`file::sound`]), so that nothing else is found first.
+//! Each attack is one step away from a file that opens ([`file::sound`]) or a model that loads ([`model::sound_bytes`]),
+//! so that nothing else is found first.
 
 pub(crate) mod file;
 
@@ -8,7 +9,17 @@ mod header;
 mod identity;
 mod layout;
 mod metadata;
+pub(crate) mod model;
 mod splits;
+
+/// When the attack must be found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// When the file is opened and its layout proven.
+    Open,
+    /// When the model is loaded from it.
+    Load,
+}
 
 /// One attack: the files it needs, and what the error must name.
 pub(crate) struct Attack {
@@ -16,6 +27,7 @@ pub(crate) struct Attack {
     pub(crate) name: &'static str,
     /// The tensor, key or header field that the error's message must contain.
     pub(crate) must_name: &'static str,
+    pub(crate) stage: Stage,
     /// File names with their bytes; the first one is opened.
     pub(crate) files: Vec<(String, Vec<u8>)>,
 }
@@ -23,11 +35,11 @@ pub(crate) struct Attack {
 impl Attack {
     /// An attack by a single file.
     fn new(name: &'static str, must_name: &'static str, bytes: impl Into<Vec<u8>>) -> Self {
-        Self { name, must_name, files: vec![(format!("{name}.gguf"), bytes.into())] }
+        Self { name, must_name, stage: Stage::Open, files: vec![(format!("{name}.gguf"), bytes.into())] }
     }
 }
 
-/// Every attack on the file itself: opening it must fail.
+/// Every attack.
 pub(crate) fn all() -> Vec<Attack> {
     let mut attacks = Vec::new();
     attacks.extend(identity::attacks());
@@ -35,5 +47,6 @@ pub(crate) fn all() -> Vec<Attack> {
     attacks.extend(metadata::attacks());
     attacks.extend(layout::attacks());
     attacks.extend(splits::attacks());
+    attacks.extend(model::attacks());
     attacks
 }

@@ -19,12 +19,12 @@ fn name(attack: &str, number: u32) -> String {
 /// Two shards, the first one opened.
 fn pair(attack: &'static str, must_name: &'static str, first: &File, second: &File) -> Attack {
     let files = vec![(name(attack, 1), first.bytes()), (name(attack, 2), second.bytes())];
-    Attack { name: attack, must_name, files }
+    Attack { files, ..Attack::new(attack, must_name, []) }
 }
 
 /// The first of two shards alone, under a name of its own.
 fn lone(attack: &'static str, must_name: &'static str, file_name: String, file: &File) -> Attack {
-    Attack { name: attack, must_name, files: vec![(file_name, file.bytes())] }
+    Attack { files: vec![(file_name, file.bytes())], ..Attack::new(attack, must_name, []) }
 }
 
 pub(super) fn attacks() -> Vec<Attack> {

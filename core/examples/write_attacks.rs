@@ -1,7 +1,8 @@
 //! Writes every malformed model file into a folder, with a table of what each error must name.
 //!
 //! `cargo run -p edgewise-core --example write_attacks -- FOLDER`; `FOLDER/attacks.tsv` then has one line per attack:
-//! its name, the file to open, and the text that the error must contain, separated by tabs.
+//! its name, the file to open, the text that the error must contain, and the stage at which it is found (`Open` the file,
+//! or `Load` the model), separated by tabs. `FOLDER/sound.gguf` is the model without a fault.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -20,7 +21,9 @@ fn main() -> std::io::Result<()> {
         for (name, bytes) in &attack.files {
             std::fs::write(folder.join(name), bytes)?;
         }
-        let _ = writeln!(table, "{}\t{}\t{}", attack.name, attack.files[0].0, attack.must_name); // a String takes it all
+        let (name, file) = (attack.name, &attack.files[0].0);
+        let _ = writeln!(table, "{name}\t{file}\t{}\t{:?}", attack.must_name, attack.stage); // a String takes it all
     }
+    std::fs::write(folder.join("sound.gguf"), attacks::model::sound_bytes())?;
     std::fs::write(folder.join("attacks.tsv"), table)
 }

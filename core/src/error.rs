@@ -30,15 +30,17 @@ pub struct Error {
     hint: Option<String>,
 }
 
+const DAMAGED: &str = "the file is damaged or was written wrongly; get it again, or another file of this model";
+
 impl Error {
     /// A new error; the message names the thing, the finding and the rule.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), hint: None }
     }
 
-    /// A malformed model file.
+    /// A malformed model file; its hint is to get another, until [`Self::with_hint`] knows better.
     pub fn model_file(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::ModelFile, message)
+        Self::new(ErrorKind::ModelFile, message).with_hint(DAMAGED)
     }
 
     /// Something sound that the core does not run.

@@ -35,7 +35,7 @@ fn whole_numbers_of_any_width_are_read_where_they_fit() {
     for key in ["b", "c", "f"] {
         let error = metadata.u32(key).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ModelFile);
-        assert!(error.message().starts_with(&format!("metadata \"{key}\" is ")), "{error}");
+        assert!(error.message().starts_with(&format!("metadata key \"{key}\" is ")), "{error}");
     }
 }
 
@@ -51,7 +51,7 @@ fn a_missing_key_that_is_required_is_named() {
         metadata.require_strings("k").unwrap_err(),
     ];
     for error in errors {
-        assert_eq!(error.message(), "metadata \"k\" is missing; the model needs it");
+        assert_eq!(error.message(), "metadata key \"k\" is missing; the model needs it");
     }
 }
 
@@ -99,7 +99,7 @@ fn strings_are_bytes_until_text_is_asked_for() {
     let metadata = gguf.metadata();
     assert_eq!(metadata.bytes("raw"), Ok(Some(&b"ok\xff"[..])));
     let error = metadata.str("raw").unwrap_err();
-    assert!(error.message().starts_with("metadata \"raw\" is not UTF-8 from byte 2 on"), "{error}");
+    assert!(error.message().starts_with("metadata key \"raw\" is not UTF-8 from byte 2 on"), "{error}");
     let tokens: Vec<&[u8]> = metadata.require_strings("tokens").unwrap().iter().collect();
     assert_eq!(tokens, [&b"a"[..], b"", b"\xe2\x96"]);
     let Some(Value::Array(array)) = metadata.get("tokens") else { panic!("tokens are an array") };

@@ -1,9 +1,14 @@
-//! Any bytes as a model file: an error, or a file in which every value, tensor and row can be read.
+//! Any bytes as a model file: an error, or a file in which every value, tensor and row can be read; and if a model loads
+//! from it, the model runs.
 
 #![no_main]
 
+use std::sync::Arc;
+
 use edgewise_core::formats;
 use edgewise_core::gguf::{Gguf, Tensor, Value};
+use edgewise_core::model::Model;
+use edgewise_core::session::{Logits, Session, SessionOptions};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -17,6 +22,9 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(gguf.tensor(&tensor.name).is_some());
         assert_eq!(gguf.bytes(tensor).len(), tensor.size_bytes());
         dequantize_first_row(&gguf, tensor);
+    }
+    if let Ok(model) = Model::load(Arc::new(gguf)) {
+        evaluate(Arc::new(model));
     }
 });
 
@@ -39,4 +47,13 @@ fn dequantize_first_row(gguf: &Gguf, tensor: &Tensor) {
         let mut row = vec![0.0; tensor.columns()];
         formats::dequantize(tensor.format, &gguf.bytes(tensor)[..row_bytes], &mut row).expect("sizes fit");
     }
+}
+
+/// Two tokens through a session: any numbers may come out, as many as there are tokens in the vocabulary.
+fn evaluate(model: Arc<Model>) {
+    let vocabulary = model.config().vocabulary_size;
+    let options = SessionOptions { context_length: 4, batch: 2, ..SessionOptions::default() };
+    let Ok(mut session) = Session::new(model, options) else { return };
+    session.evaluate(&[0, (vocabulary - 1) as u32], Logits::Last, &|| false).expect("tokens of the vocabulary");
+    assert_eq!(session.logits().len(), vocabulary);
 }

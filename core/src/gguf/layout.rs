@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::header::TensorEntry;
 use super::metadata::Metadata;
 use super::quote::quoted;
-use super::reader::{CUT_SHORT, DAMAGED};
+use super::reader::CUT_SHORT;
 use crate::error::{Error, Result};
 use crate::formats::Format;
 
@@ -72,12 +72,11 @@ pub(super) fn alignment(metadata: &Metadata) -> Result<usize> {
     let alignment = metadata.u32(ALIGNMENT)?.unwrap_or(DEFAULT_ALIGNMENT);
     if !alignment.is_power_of_two() || !ALIGNMENTS.contains(&alignment) {
         return Err(Error::model_file(format!(
-            "metadata {} is {alignment}; a power of two from {} to {} is needed",
+            "metadata key {} is {alignment}; a power of two from {} to {} is needed",
             quoted(ALIGNMENT),
             ALIGNMENTS.start(),
             ALIGNMENTS.end()
-        ))
-        .with_hint(DAMAGED));
+        )));
     }
     Ok(alignment as usize)
 }
@@ -99,8 +98,7 @@ pub(super) fn prove(
 }
 
 fn prove_range(entry: &TensorEntry, header_bytes: usize, alignment: usize, file_bytes: usize) -> Result<Range<usize>> {
-    let error =
-        |finding: String| Error::model_file(format!("tensor {}: {finding}", quoted(entry.name))).with_hint(DAMAGED);
+    let error = |finding: String| Error::model_file(format!("tensor {}: {finding}", quoted(entry.name)));
     let described = || describe(&entry.shape, entry.format);
     let (columns, block_values) = (entry.shape[0], entry.format.block_values() as u64);
     if !columns.is_multiple_of(block_values) {
@@ -150,8 +148,7 @@ fn prove_apart(tensors: &[Tensor]) -> Result<()> {
             pair[1].range.start,
             quoted(&pair[0].name),
             pair[0].range.end
-        ))
-        .with_hint(DAMAGED)),
+        ))),
         None => Ok(()),
     }
 }
@@ -174,8 +171,7 @@ impl Tensors {
             return Err(Error::model_file(format!(
                 "tensor {} is there twice; names are unique",
                 quoted(name(twins[0]))
-            ))
-            .with_hint(DAMAGED));
+            )));
         }
         Ok(Self { list, by_name })
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::map::Bytes;
 use super::quote::quoted;
-use super::reader::DAMAGED;
 use super::value::{StringArray, Value, ValueType};
 use crate::error::{Error, Result};
 
@@ -36,10 +35,9 @@ impl Metadata {
         by_key.sort_unstable_by_key(|&index| key(index));
         if let Some(twins) = by_key.windows(2).find(|pair| key(pair[0]) == key(pair[1])) {
             return Err(Error::model_file(format!(
-                "metadata {} is there twice; keys are unique",
+                "metadata key {} is there twice; keys are unique",
                 quoted(key(twins[0]))
-            ))
-            .with_hint(DAMAGED));
+            )));
         }
         Ok(Self { bytes, entries, by_key })
     }
@@ -108,11 +106,10 @@ impl Metadata {
         let Some(bytes) = self.bytes(key)? else { return Ok(None) };
         std::str::from_utf8(bytes).map(Some).map_err(|error| {
             Error::model_file(format!(
-                "metadata {} is not UTF-8 from byte {} on; this text must be",
+                "metadata key {} is not UTF-8 from byte {} on; this text must be",
                 quoted(key),
                 error.valid_up_to()
             ))
-            .with_hint(DAMAGED)
         })
     }
 
@@ -182,15 +179,14 @@ impl Metadata {
         let Some(value) = self.get(key) else { return Ok(None) };
         match convert(value) {
             Some(converted) => Ok(Some(converted)),
-            None => Err(Error::model_file(format!("metadata {} is {value}; {needed} is needed", quoted(key)))
-                .with_hint(DAMAGED)),
+            None => Err(Error::model_file(format!("metadata key {} is {value}; {needed} is needed", quoted(key)))),
         }
     }
 }
 
 fn require<T>(key: &str, value: Option<T>) -> Result<T> {
     value.ok_or_else(|| {
-        Error::model_file(format!("metadata {} is missing; the model needs it", quoted(key)))
+        Error::model_file(format!("metadata key {} is missing; the model needs it", quoted(key)))
             .with_hint("get a newer GGUF file of this model, or convert the original again")
     })
 }

@@ -26,7 +26,7 @@ impl fmt::Display for Place<'_> {
         match *self {
             Self::Field(name) => write!(f, "header field {}", quoted(name)),
             Self::Key(number, count) => write!(f, "metadata key {number} of {count}"),
-            Self::Value(key) => write!(f, "metadata {}", quoted(key)),
+            Self::Value(key) => write!(f, "metadata key {}", quoted(key)),
             Self::TensorName(number, count) => write!(f, "name of tensor {number} of {count}"),
             Self::Tensor(name) => write!(f, "tensor {}", quoted(name)),
         }
@@ -64,7 +64,7 @@ impl<'a> Cursor<'a> {
 
     /// A finding about what is being read.
     pub(super) fn error(&self, finding: impl fmt::Display) -> Error {
-        Error::model_file(format!("{} {finding}", self.place)).with_hint(DAMAGED)
+        Error::model_file(format!("{} {finding}", self.place))
     }
 
     /// The next `count` bytes.
@@ -105,10 +105,6 @@ impl<'a> Cursor<'a> {
 /// The way out where a file ends early.
 pub(super) const CUT_SHORT: &str =
     "the download may be incomplete; compare its size with the publisher's, or get it again";
-
-/// The way out where the bytes themselves are wrong.
-pub(super) const DAMAGED: &str =
-    "the file is damaged or was written wrongly; get it again, or another file of this model";
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use super::metadata::Metadata;
 use super::quote::quoted;
-use super::reader::DAMAGED;
 use super::{Gguf, Shard, map};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -30,12 +29,11 @@ impl Part {
         let number = metadata.require_u32(NUMBER)?;
         if number >= count {
             return Err(Error::model_file(format!(
-                "metadata {} is {number}; numbers from 0 to {} are allowed, {} is {count}",
+                "metadata key {} is {number}; numbers from 0 to {} are allowed, {} is {count}",
                 quoted(NUMBER),
                 count - 1,
                 quoted(COUNT)
-            ))
-            .with_hint(DAMAGED));
+            )));
         }
         Ok(Some(Self { number, count }))
     }
@@ -70,7 +68,7 @@ pub(super) fn require_whole(metadata: &Metadata) -> Result<()> {
     match Part::of(metadata)? {
         None => Ok(()),
         Some(part) => Err(Error::model_file(format!(
-            "metadata {} and {}: this is shard {} of {}, without the others",
+            "metadata key {} and {}: this is shard {} of {}, without the others",
             quoted(NUMBER),
             quoted(COUNT),
             part.number + 1,
@@ -89,7 +87,7 @@ fn siblings(path: &Path, part: Part) -> Result<impl Iterator<Item = PathBuf>> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let Some(stem) = name.strip_suffix(&part.suffix()).map(str::to_owned) else {
         return Err(Error::model_file(format!(
-            "metadata {}: this is shard {} of {}, whose file name must end in {}",
+            "metadata key {}: this is shard {} of {}, whose file name must end in {}",
             quoted(NUMBER),
             part.number + 1,
             part.count,
@@ -117,7 +115,7 @@ fn open_sibling(path: &Path, expected: Part) -> Result<Shard> {
         found => {
             let found = found.map_or("a whole model".to_owned(), |p| format!("shard {} of {}", p.number + 1, p.count));
             Err(Error::model_file(format!(
-                "metadata {} and {}: this is {found}; its name says shard {} of {}",
+                "metadata key {} and {}: this is {found}; its name says shard {} of {}",
                 quoted(NUMBER),
                 quoted(COUNT),
                 expected.number + 1,
@@ -135,7 +133,7 @@ fn require_tensor_count(shards: &[Shard]) -> Result<()> {
     let found: usize = shards.iter().map(|shard| shard.tensors.len()).sum();
     if found as u64 != expected {
         return Err(Error::model_file(format!(
-            "metadata {} is {expected}; the {} shards hold {found} tensors",
+            "metadata key {} is {expected}; the {} shards hold {found} tensors",
             quoted(TENSOR_COUNT),
             shards.len()
         ))

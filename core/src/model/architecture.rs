@@ -4,6 +4,7 @@ use super::config::Config;
 use super::keys::Keys;
 use super::{gemma2, gemma3, llama, phi3, qwen2, qwen3};
 use crate::error::{Error, Result};
+use crate::gguf::quoted;
 use crate::kernels::float::Gate;
 use crate::kernels::rope::RopeStyle;
 
@@ -55,8 +56,12 @@ impl Architecture {
     pub(crate) fn named(name: &str) -> Result<&'static Self> {
         ARCHITECTURES.into_iter().find(|architecture| architecture.name == name).ok_or_else(|| {
             let known: Vec<&str> = ARCHITECTURES.iter().map(|architecture| architecture.name).collect();
-            Error::unsupported(format!("architecture \"{name}\" is not one that the core runs ({})", known.join(", ")))
-                .with_hint(super::BACKEND_HINT)
+            Error::unsupported(format!(
+                "architecture {} is not one that the core runs ({})",
+                quoted(name),
+                known.join(", ")
+            ))
+            .with_hint(super::BACKEND_HINT)
         })
     }
 }
