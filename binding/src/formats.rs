@@ -9,10 +9,10 @@ use crate::errors::detached;
 
 /// The values of whole blocks, as little-endian f32.
 #[pyfunction]
-pub(crate) fn dequantize<'py>(py: Python<'py>, format: &str, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+pub(crate) fn dequantize<'py>(py: Python<'py>, format_name: &str, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
     let values = detached(py, || {
-        let format = Format::from_name(format)
-            .ok_or_else(|| Error::invalid_argument(format!("no block format is called \"{format}\"")))?;
+        let format = Format::from_name(format_name)
+            .ok_or_else(|| Error::invalid_argument(format!("no block format is called \"{format_name}\"")))?;
         let mut values = vec![0.0; data.len() / format.block_bytes() * format.block_values()];
         formats::dequantize(format, data, &mut values)?;
         Ok(values)

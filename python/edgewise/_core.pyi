@@ -250,11 +250,11 @@ def choose_threads(root: str | PathLike[str] = "/") -> ThreadChoice:
 def instruction_sets() -> list[str]:
     """Instruction sets that this build and this CPU share, slowest first."""
 
-def dequantize(format: str, data: bytes) -> bytes:
+def dequantize(format_name: str, data: bytes) -> bytes:
     """The values of whole blocks, as little-endian f32.
 
     Args:
-        format: a format's name, `q4_k`.
+        format_name: a format's name, `q4_k`.
         data: blocks as they lie in the file.
 
     Raises:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from edgewise.errors import InvalidArgument
 
@@ -126,9 +126,9 @@ def _configuration_folder(environment: Mapping[str, str]) -> Path:
     return Path(environment.get("HOME", "~")).expanduser() / ".config"
 
 
-def _typed(values: Mapping[str, object], source: str) -> dict[str, object]:
+def _typed(values: Mapping[str, object], source: str) -> dict[str, Any]:
     types = {field.name: str(field.type) for field in fields(EngineConfig)}
-    typed: dict[str, object] = {}
+    typed: dict[str, Any] = {}
     for key, value in values.items():
         if key not in types:
             raise InvalidArgument(f"{source}: unknown setting {key!r}", hint=f"known: {', '.join(types)}")

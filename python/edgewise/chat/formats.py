@@ -101,9 +101,7 @@ FORMATS: dict[str, Format | Llama2Format] = {
         assistant_end="<end_of_turn>\n",
         stop="<end_of_turn>\n",
     ),
-    "mistral-instruct": Format(
-        user="[INST] ", user_end=" [/INST]", assistant="", assistant_end="</s>", stop="</s>"
-    ),
+    "mistral-instruct": Format(user="[INST] ", user_end=" [/INST]", assistant="", assistant_end="</s>", stop="</s>"),
     "zephyr": Format(
         user="<|user|>\n\n",
         user_end="</s>\n",

@@ -22,6 +22,7 @@ class LogitsProcessorList(list["LogitsProcessor"]):
     """Functions from (tokens, logits) to logits, applied in order."""
 
     def __call__(self, input_ids: Tokens, scores: Scores) -> Scores:
+        """The logits after the last of the functions."""
         for processor in self:
             scores = processor(input_ids, scores)
         return scores
@@ -31,6 +32,7 @@ class StoppingCriteriaList(list["StoppingCriteria"]):
     """Functions from (tokens, logits) to whether to stop; one that says so is enough."""
 
     def __call__(self, input_ids: Tokens, logits: Scores) -> bool:
+        """Whether any of the functions says so."""
         return any(criterion(input_ids, logits) for criterion in self)
 
 

@@ -26,7 +26,6 @@ class Answer:
         engine: whose session is used.
         prompt: token ids; at least one, and fewer than the context holds.
         options: how the answer is made.
-        seed: of the sampler.
         adjust: see `NativeEngine.generate`.
         should_stop: see `NativeEngine.generate`.
     """
@@ -36,7 +35,6 @@ class Answer:
         engine: NativeEngine,
         prompt: list[int],
         options: GenerateOptions,
-        seed: int,
         *,
         adjust: Callable[[list[int], bytes], bytes] | None = None,
         should_stop: Callable[[list[int], bytes], bool] | None = None,
@@ -50,20 +48,7 @@ class Answer:
         self._should_stop = should_stop
         self._top_logprobs = options.top_logprobs if options.logprobs else None
         self._text = _core.TextStream(list(options.stop))
-        self._sampler = _core.Sampler(
-            temperature=options.temperature,
-            top_k=options.top_k,
-            top_p=options.top_p,
-            min_p=options.min_p,
-            typical_p=options.typical_p,
-            repeat_penalty=options.repeat_penalty,
-            frequency_penalty=options.frequency_penalty,
-            presence_penalty=options.presence_penalty,
-            penalty_last_n=options.penalty_last_n,
-            logit_bias=list(options.logit_bias.items()),
-            mirostat=options.mirostat,
-            seed=seed,
-        )
+        self._sampler = options.sampler()
         self._finish_reason: FinishReason | None = None
         self._is_over = False
         self._is_started = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from contextlib import contextmanager
 from functools import cached_property
@@ -76,6 +75,11 @@ class NativeEngine(Engine):
         return self.session.context_length
 
     @property
+    def vocabulary_size(self) -> int:
+        """Number of tokens that the model knows."""
+        return self.model.vocabulary_size
+
+    @property
     def session(self) -> _core.Session:
         """The core's session; use it inside `exclusive` alone.
 
@@ -126,8 +130,7 @@ class NativeEngine(Engine):
             raise InvalidArgument("the prompt has no tokens", hint="this model adds none of its own to an empty text")
         if len(tokens) >= self.context_length:
             raise ContextFull(f"Requested tokens ({len(tokens)}) exceed context window of {self.context_length}")
-        seed = secrets.randbits(32) if options.seed is None else options.seed
-        return Answer(self, tokens, options, seed, adjust=adjust, should_stop=should_stop)
+        return Answer(self, tokens, options, adjust=adjust, should_stop=should_stop)
 
     @contextmanager
     def exclusive(self) -> Iterator[_core.Session]:

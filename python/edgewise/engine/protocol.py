@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+from edgewise import _core
 from edgewise.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -69,6 +71,27 @@ class GenerateOptions:
             raise InvalidArgument(f"top_logprobs must not be negative, got {self.top_logprobs}")
         if isinstance(self.stop, str):
             raise InvalidArgument("stop must be a tuple of texts", hint=f"stop=({self.stop!r},)")
+
+    def sampler(self) -> _core.Sampler:
+        """The core's sampler with these options.
+
+        Raises:
+            InvalidArgument: naming the option that is out of its range.
+        """
+        return _core.Sampler(
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            min_p=self.min_p,
+            typical_p=self.typical_p,
+            repeat_penalty=self.repeat_penalty,
+            frequency_penalty=self.frequency_penalty,
+            presence_penalty=self.presence_penalty,
+            penalty_last_n=self.penalty_last_n,
+            logit_bias=list(self.logit_bias.items()),
+            mirostat=self.mirostat,
+            seed=secrets.randbits(32) if self.seed is None else self.seed,
+        )
 
 
 @dataclass(frozen=True)
@@ -173,6 +196,10 @@ class Engine(Protocol):
     @property
     def context_length(self) -> int:
         """Tokens that prompt and answer may have together."""
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of tokens that the model knows."""
 
     def tokenize(self, text: str | bytes, *, add_special: bool = True, parse_special: bool = False) -> list[int]:
         """Text to token ids.

@@ -1,0 +1,83 @@
+"""Arguments of `Llama` whose feature does not exist here: named, not swallowed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edgewise.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edgewise.config import CacheFormat
+
+# The ways to say "not this one", argument by argument.
+NOT_IN_CONSTRUCTOR: dict[str, tuple[Any, ...]] = {
+    "kv_overrides": (None,),
+    "rope_scaling_type": (None, -1),
+    "attention_type": (-1,),
+    "rope_freq_base": (0.0,),
+    "rope_freq_scale": (0.0,),
+    "yarn_ext_factor": (-1.0,),
+    "yarn_attn_factor": (1.0,),
+    "yarn_beta_fast": (32.0,),
+    "yarn_beta_slow": (1.0,),
+    "yarn_orig_ctx": (0,),
+    "lora_base": (None,),
+    "lora_path": (None,),
+    "chat_handler": (None,),
+    "draft_model": (None,),
+    "tokenizer": (None,),
+    "spm_infill": (False,),
+}
+NOT_IN_COMPLETION: dict[str, tuple[Any, ...]] = {
+    "suffix": (None,),
+    "grammar": (None,),
+    "functions": (None,),
+    "function_call": (None, "none"),
+    "tools": (None,),
+    "tool_choice": (None, "none"),
+    "response_format": (None, {"type": "text"}),
+}
+
+# ggml's numbers of the formats that the KV cache can have.
+CACHE_FORMATS: dict[int | None, CacheFormat] = {None: "f16", 0: "f32", 1: "f16", 8: "q8_0"}
+
+
+def refuse(given: Mapping[str, object], absent: Mapping[str, tuple[Any, ...]]) -> None:
+    """Checks that no argument asks for something that does not exist here.
+
+    Args:
+        given: arguments and their values.
+        absent: for each unsupported argument, the values that mean nothing is asked for.
+
+    Raises:
+        UnsupportedError: naming the first argument that does ask.
+    """
+    for name, value in given.items():
+        if name in absent and value not in absent[name]:
+            raise UnsupportedError(f"{name} is not supported by edgewise.Llama", hint=f"leave {name} away")
+
+
+def cache_format(name: str, number: int | None) -> CacheFormat:
+    """The KV cache format of a ggml type number.
+
+    Raises:
+        UnsupportedError: if the KV cache cannot have it.
+    """
+    if number not in CACHE_FORMATS:
+        raise UnsupportedError(f"{name}={number} is not supported", hint="known: 0 (f32), 1 (f16), 8 (q8_0)")
+    return CACHE_FORMATS[number]
+
+
+def mirostat(mode: int, tau: float, eta: float) -> tuple[float, float] | None:
+    """Mirostat's options for the engine.
+
+    Raises:
+        UnsupportedError: for any mode but 0 (off) and 2.
+    """
+    if mode == 0:
+        return None
+    if mode != 2:
+        raise UnsupportedError(f"mirostat_mode={mode} is not supported", hint="mirostat_mode=2 is")
+    return (tau, eta)
