@@ -5,6 +5,8 @@ mod file;
 mod formats;
 mod machine;
 mod sampling;
+mod session;
+mod tokenizer;
 
 use pyo3::prelude::*;
 
@@ -19,6 +21,10 @@ mod _core {
     use crate::machine::{ThreadChoice, choose_threads, instruction_sets};
     #[pymodule_export]
     use crate::sampling::{Sampler, TextStream};
+    #[pymodule_export]
+    use crate::session::{Model, Session};
+    #[pymodule_export]
+    use crate::tokenizer::Tokenizer;
 
     /// Version of the core.
     #[pymodule_export]

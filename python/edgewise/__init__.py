@@ -15,6 +15,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from edgewise.config import EngineConfig
+    from edgewise.engine import open  # noqa: A004  the word for it
+    from edgewise.engine.protocol import Engine, GenerateOptions, Piece, Timings
     from edgewise.errors import (
         ContextFull,
         EdgewiseError,
@@ -23,12 +26,20 @@ if TYPE_CHECKING:
         SystemRefused,
         UnsupportedError,
     )
+    from edgewise.llama import Llama
 
 __version__: str
 
 # Where each public name lives: (module, name there).
 _HOME = {
     "__version__": ("edgewise._core", "VERSION"),
+    "Engine": ("edgewise.engine.protocol", "Engine"),
+    "EngineConfig": ("edgewise.config", "EngineConfig"),
+    "GenerateOptions": ("edgewise.engine.protocol", "GenerateOptions"),
+    "Llama": ("edgewise.llama", "Llama"),
+    "Piece": ("edgewise.engine.protocol", "Piece"),
+    "Timings": ("edgewise.engine.protocol", "Timings"),
+    "open": ("edgewise.engine", "open"),
     "ContextFull": ("edgewise.errors", "ContextFull"),
     "EdgewiseError": ("edgewise.errors", "EdgewiseError"),
     "InvalidArgument": ("edgewise.errors", "InvalidArgument"),
@@ -40,11 +51,18 @@ _HOME = {
 __all__ = [
     "ContextFull",
     "EdgewiseError",
+    "Engine",
+    "EngineConfig",
+    "GenerateOptions",
     "InvalidArgument",
+    "Llama",
     "ModelFileError",
+    "Piece",
     "SystemRefused",
+    "Timings",
     "UnsupportedError",
     "__version__",
+    "open",
 ]
 
 

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 
 # One line per verb: the module of that name holds it.
-VERBS: dict[str, str] = {}
+VERBS: dict[str, str] = {
+    "run": "Answer a prompt, or chat at a terminal.",
+    "show": "Say what is inside a model file.",
+    "doctor": "Say what was found on this machine, and what Edgewise chose.",
+    "completion": "Print a script that completes commands in a shell.",
+}
 
 EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 

@@ -1,0 +1,274 @@
+//! A model's weights, and a session that computes with them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use edgewise_core::isa::Isa;
+use edgewise_core::model::{CacheFormat, Model as CoreModel};
+use edgewise_core::sampler::log_probabilities;
+use edgewise_core::session::{Logits, Pooling, Session as CoreSession, SessionOptions};
+use edgewise_core::{Error, ErrorKind, Result};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::errors::{detached, to_python};
+use crate::file::ModelFile;
+use crate::machine::resolve_threads;
+use crate::sampling::{Sampled, Sampler};
+
+/// How often a computation looks for a pending Ctrl-C.
+const SIGNAL_INTERVAL: Duration = Duration::from_millis(30);
+
+/// Weights, bound and shape-checked.
+#[pyclass(frozen, module = "edgewise._core")]
+pub(crate) struct Model(Arc<CoreModel>);
+
+#[pymethods]
+impl Model {
+    #[new]
+    fn new(py: Python<'_>, file: &Bound<'_, ModelFile>) -> PyResult<Self> {
+        let gguf = Arc::clone(&file.get().0);
+        detached(py, || CoreModel::load(gguf)).map(|model| Self(Arc::new(model)))
+    }
+
+    #[getter]
+    fn architecture(&self) -> &str {
+        self.0.config().architecture
+    }
+
+    #[getter]
+    fn context_length(&self) -> usize {
+        self.0.config().context_length
+    }
+
+    #[getter]
+    fn embedding_length(&self) -> usize {
+        self.0.config().embedding_length
+    }
+
+    #[getter]
+    fn vocabulary_size(&self) -> usize {
+        self.0.config().vocabulary_size
+    }
+}
+
+/// One conversation: its tokens, its KV cache, its logits.
+#[pyclass(frozen, module = "edgewise._core")]
+pub(crate) struct Session(Mutex<CoreSession>);
+
+#[pymethods]
+impl Session {
+    #[new]
+    #[pyo3(signature = (model, *, context_length, batch, key_format, value_format, isa, threads))]
+    #[expect(clippy::too_many_arguments, reason = "one per option, all of them by keyword")]
+    fn new(
+        py: Python<'_>,
+        model: &Bound<'_, Model>,
+        context_length: usize,
+        batch: usize,
+        key_format: &str,
+        value_format: &str,
+        isa: &str,
+        threads: usize,
+    ) -> PyResult<Self> {
+        let model = Arc::clone(&model.get().0);
+        detached(py, || {
+            let options = SessionOptions {
+                context_length,
+                batch,
+                keys: cache_format(key_format)?,
+                values: cache_format(value_format)?,
+                isa: if isa == "auto" { Isa::detect() } else { Isa::named(isa)? },
+                threads: resolve_threads(threads),
+            };
+            CoreSession::new(model, options)
+        })
+        .map(|session| Self(Mutex::new(session)))
+    }
+
+    fn __len__(&self, py: Python<'_>) -> usize {
+        self.with(py, |session| session.len())
+    }
+
+    #[getter]
+    fn context_length(&self, py: Python<'_>) -> usize {
+        self.with(py, |session| session.options().context_length)
+    }
+
+    #[getter]
+    fn threads(&self, py: Python<'_>) -> usize {
+        self.with(py, |session| session.options().threads)
+    }
+
+    #[getter]
+    fn isa(&self, py: Python<'_>) -> &'static str {
+        self.with(py, |session| session.options().isa.name())
+    }
+
+    #[getter]
+    fn cache_bytes(&self, py: Python<'_>) -> usize {
+        self.with(py, |session| session.cache_bytes())
+    }
+
+    #[getter]
+    fn tokens(&self, py: Python<'_>) -> Vec<u32> {
+        self.with(py, |session| session.tokens().to_vec())
+    }
+
+    fn reuse(&self, py: Python<'_>, tokens: Vec<u32>) -> usize {
+        self.with(py, |session| {
+            let shared = session.tokens().iter().zip(&tokens).take_while(|(a, b)| a == b).count();
+            let kept = shared.min(tokens.len().saturating_sub(1));
+            session.truncate(kept);
+            kept
+        })
+    }
+
+    fn truncate(&self, py: Python<'_>, length: usize) {
+        self.with(py, |session| session.truncate(length));
+    }
+
+    #[pyo3(signature = (tokens, *, all_logits = false))]
+    fn evaluate(&self, py: Python<'_>, tokens: Vec<u32>, all_logits: bool) -> PyResult<()> {
+        let wanted = if all_logits { Logits::All } else { Logits::Last };
+        self.compute(py, |session, interrupted| session.evaluate(&tokens, wanted, interrupted))
+    }
+
+    fn logits<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let bytes: Vec<u8> = self.with(py, |session| session.logits().iter().flat_map(|x| x.to_ne_bytes()).collect());
+        PyBytes::new(py, &bytes)
+    }
+
+    #[pyo3(signature = (sampler, *, top_logprobs = None, logits = None))]
+    fn sample(
+        &self,
+        py: Python<'_>,
+        sampler: &Bound<'_, Sampler>,
+        top_logprobs: Option<usize>,
+        logits: Option<&[u8]>,
+    ) -> PyResult<Sampled> {
+        let sampler = sampler.get();
+        detached(py, || {
+            let session = self.locked();
+            let last = last_row(&session)?;
+            let Some(given) = logits else { return Ok(sampler.choose(last, last, top_logprobs)) };
+            if given.len() != size_of_val(last) {
+                let (found, wanted) = (given.len(), size_of_val(last));
+                return Err(Error::invalid_argument(format!("logits have {found} bytes, the model's have {wanted}")));
+            }
+            let (values, _) = given.as_chunks();
+            let adjusted: Vec<f32> = values.iter().map(|&x| f32::from_ne_bytes(x)).collect();
+            Ok(sampler.choose(last, &adjusted, top_logprobs))
+        })
+    }
+
+    fn logprobs(&self, py: Python<'_>, row: usize, token: u32, top: usize) -> PyResult<(f32, Vec<(u32, f32)>)> {
+        detached(py, || {
+            let session = self.locked();
+            let vocabulary = session.model().config().vocabulary_size;
+            let logits = session.logits().chunks_exact(vocabulary).nth(row).ok_or_else(|| {
+                let rows = session.logits().len() / vocabulary;
+                Error::invalid_argument(format!("row {row} of the logits: there are {rows}"))
+            })?;
+            let probabilities = log_probabilities(logits, token, top);
+            Ok((probabilities.chosen, probabilities.top))
+        })
+    }
+
+    fn embed(&self, py: Python<'_>, tokens: Vec<u32>, pooling: &str) -> PyResult<Vec<Vec<f32>>> {
+        self.compute(py, |session, interrupted| {
+            session.truncate(0);
+            match pooling {
+                "mean" => Ok(vec![session.embed(&tokens, Pooling::Mean, interrupted)?]),
+                "last" => Ok(vec![session.embed(&tokens, Pooling::Last, interrupted)?]),
+                "first" => Ok(vec![session.embed(tokens.get(..1).unwrap_or_default(), Pooling::Last, interrupted)?]),
+                "none" => tokens.chunks(1).map(|token| session.embed(token, Pooling::Last, interrupted)).collect(),
+                other => Err(Error::invalid_argument(format!("pooling \"{other}\" is unknown"))),
+            }
+        })
+    }
+
+    fn save<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let state = detached(py, || self.locked().save())?;
+        Ok(PyBytes::new(py, &state))
+    }
+
+    fn restore(&self, py: Python<'_>, state: &[u8]) -> PyResult<()> {
+        detached(py, || self.locked().restore(state))
+    }
+}
+
+impl Session {
+    /// Waits for the session without the GIL, so that whoever computes with it can go on.
+    fn with<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&mut CoreSession) -> T + Send) -> T {
+        py.detach(|| work(&mut self.locked()))
+    }
+
+    fn locked(&self) -> MutexGuard<'_, CoreSession> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Computes without the GIL, and lets Ctrl-C through: what a signal handler raises is raised here.
+    fn compute<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&mut CoreSession, &(dyn Fn() -> bool + Sync)) -> Result<T> + Send,
+    ) -> PyResult<T> {
+        let signals = Signals::new(py)?;
+        let result = detached(py, || Ok(work(&mut self.locked(), &|| signals.pending())))?;
+        result.map_err(|error| signals.raised().unwrap_or_else(|| to_python(&error)))
+    }
+}
+
+/// Looks for signals now and then, on behalf of Python, which cannot while Rust computes.
+struct Signals {
+    /// Python runs signal handlers on its main thread alone.
+    is_main_thread: bool,
+    looked: Mutex<Instant>,
+    raised: Mutex<Option<PyErr>>,
+}
+
+impl Signals {
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        let threading = py.import("threading")?;
+        let is_main_thread = threading.call_method0("current_thread")?.is(threading.call_method0("main_thread")?);
+        Ok(Self { is_main_thread, looked: Mutex::new(Instant::now()), raised: Mutex::new(None) })
+    }
+
+    fn pending(&self) -> bool {
+        if !self.is_main_thread {
+            return false;
+        }
+        let Ok(mut looked) = self.looked.try_lock() else { return false };
+        if looked.elapsed() < SIGNAL_INTERVAL {
+            return false;
+        }
+        let error = Python::attach(|py| py.check_signals().err());
+        *looked = Instant::now();
+        let is_pending = error.is_some();
+        if let Ok(mut raised) = self.raised.lock() {
+            *raised = raised.take().or(error);
+        }
+        is_pending
+    }
+
+    fn raised(&self) -> Option<PyErr> {
+        self.raised.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+fn last_row(session: &CoreSession) -> Result<&[f32]> {
+    let vocabulary = session.model().config().vocabulary_size;
+    let logits = session.logits();
+    let start = logits.len().checked_sub(vocabulary);
+    start.map(|start| &logits[start..]).ok_or_else(|| Error::invalid_argument("nothing was evaluated: there are no logits"))
+}
+
+fn cache_format(name: &str) -> Result<CacheFormat> {
+    match name {
+        "f32" => Ok(CacheFormat::F32),
+        "f16" => Ok(CacheFormat::F16),
+        "q8_0" => Ok(CacheFormat::Q8_0),
+        other => Err(Error::invalid_argument(format!("KV cache format \"{other}\" is unknown"))),
+    }
+}

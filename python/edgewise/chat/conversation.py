@@ -1,0 +1,91 @@
+"""A conversation with an engine: messages in, answers out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgewise.chat.template import ChatTemplate, Message
+from edgewise.errors import InvalidArgument, UnsupportedError
+
+if TYPE_CHECKING:
+    from edgewise.engine.protocol import Engine, GenerateOptions, Generation
+
+
+class Conversation:
+    """Asks an engine, with the file's own chat template where it has one.
+
+    Args:
+        engine: that answers.
+        options: how answers are made.
+        system: the system message.
+        is_raw: give prompts to the model as they are; also what happens without a template.
+
+    Raises:
+        InvalidArgument: if there is a system message, but nothing to put it into.
+    """
+
+    def __init__(
+        self, engine: Engine, options: GenerateOptions, *, system: str | None = None, is_raw: bool = False
+    ) -> None:
+        self.engine = engine
+        self.options = options
+        source = engine.metadata.get("tokenizer.chat_template")
+        self._bos = _token_text(engine, "bos")
+        self._template = (
+            ChatTemplate(source, self._bos, _token_text(engine, "eos"))
+            if isinstance(source, str) and not is_raw
+            else None
+        )
+        if system is not None and self._template is None:
+            what = "--raw leaves the chat template away" if is_raw else "this model has no chat template"
+            raise InvalidArgument(f"a system message needs a chat template: {what}")
+        self._system = system
+        self.messages: list[Message] = []
+        self.clear()
+
+    @property
+    def has_template(self) -> bool:
+        """Whether prompts become messages."""
+        return self._template is not None
+
+    def clear(self) -> None:
+        """Forgets everything but the system message."""
+        self.messages = [] if self._system is None else [{"role": "system", "content": self._system}]
+
+    def set_system(self, text: str) -> None:
+        """Starts anew with this system message."""
+        self._system = text
+        self.clear()
+
+    def ask(self, text: str) -> Generation:
+        """The answer in the making. Tell the conversation what came of it with `answered`."""
+        if self._template is None:
+            return self.engine.generate(text, self.options)
+        self.messages.append({"role": "user", "content": text})
+        prompt = self._template.render(self.messages)
+        try:
+            tokens: str | list[int] = self.engine.tokenize(prompt, add_special=False, parse_special=True)
+        except UnsupportedError:
+            # The engine has its own tokenizer and puts its special tokens first.
+            tokens = prompt.removeprefix(self._bos) if self._bos else prompt
+        return self.engine.generate(tokens, self.options)
+
+    def answered(self, text: str) -> None:
+        """Keeps an answer as part of the conversation, also one that was stopped half-way."""
+        if self._template is not None:
+            self.messages.append({"role": "assistant", "content": text})
+
+    def take_back(self) -> None:
+        """Forgets the last question, which got no answer."""
+        if self.messages and self.messages[-1]["role"] == "user":
+            self.messages.pop()
+
+
+def _token_text(engine: Engine, name: str) -> str:
+    token = engine.metadata.get(f"tokenizer.ggml.{name}_token_id")
+    if not isinstance(token, int):
+        return ""
+    try:
+        return engine.detokenize([token], special=True).decode(errors="replace")
+    except UnsupportedError:
+        return ""

@@ -1,0 +1,90 @@
+"""`edgewise doctor`: what Edgewise found on this machine, and what it chose."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from typing import TYPE_CHECKING, Any
+
+from edgewise import _core
+from edgewise.cli import models
+from edgewise.config import load as load_config
+from edgewise.engine import INSTALL_LLAMACPP, has_llamacpp
+
+if TYPE_CHECKING:
+    import argparse
+
+EPILOG = """\
+examples:
+  edgewise doctor
+  edgewise doctor --json | jq .threads
+  EDGEWISE_THREADS=2 edgewise doctor       what a setting changes
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the verb's arguments."""
+    parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints what was found."""
+    facts = _facts()
+    if arguments.json:
+        print(json.dumps(facts, ensure_ascii=False))
+        return 0
+    threads, isa, memory = facts["threads"], facts["instruction_sets"], facts["memory"]
+    print(f"edgewise      {facts['version']}, Python {facts['python']}, {facts['platform']}")
+    print(f"threads       {threads['used']}" + (f" ({threads['asked']} asked for)" if threads["asked"] else ""))
+    for reason in threads["reasons"]:
+        print(f"              {reason}")
+    print(f"instructions  {isa['used']}; this machine can run {', '.join(isa['available'])}")
+    if memory["total_bytes"]:
+        print(f"memory        {memory['total_bytes'] / 1e9:.1f} GB, {memory['available_bytes'] / 1e9:.1f} GB available")
+    for name, state in facts["engines"].items():
+        print(f"engine        {name}: {state}")
+    print(f"demo model    {'installed' if facts['has_demo_model'] else 'not in this installation'}")
+    return 0
+
+
+def _facts() -> dict[str, Any]:
+    config = load_config()
+    choice = _core.choose_threads()
+    available = _core.instruction_sets()
+    return {
+        "version": _core.VERSION,
+        "python": platform.python_version(),
+        "platform": platform.platform(terse=True) + " " + platform.machine(),
+        "threads": {
+            "used": min(config.threads, choice.limit) if config.threads else choice.threads,
+            "asked": config.threads,
+            "limit": choice.limit,
+            "quota_cpus": choice.quota,
+            "reasons": choice.reasons,
+        },
+        "instruction_sets": {"used": available[-1] if config.isa == "auto" else config.isa, "available": available},
+        "memory": _memory(),
+        "engines": {"native": "the core, in this package", "llamacpp": _llamacpp()},
+        "has_demo_model": models.DEMO.is_file(),
+    }
+
+
+def _llamacpp() -> str:
+    if not has_llamacpp():
+        return f"not installed; {INSTALL_LLAMACPP} brings more architectures"
+    from importlib.metadata import version
+
+    from edgewise.engine.llamacpp import has_gpu
+
+    return f"xllamacpp {version('xllamacpp')}, {'with a GPU' if has_gpu() else 'CPU only'}"
+
+
+def _memory() -> dict[str, int]:
+    """Physical memory in bytes; zeros where the system does not say."""
+    try:
+        page = os.sysconf("SC_PAGE_SIZE")
+        total, free = os.sysconf("SC_PHYS_PAGES") * page, os.sysconf("SC_AVPHYS_PAGES") * page
+    except (AttributeError, ValueError, OSError):
+        return {"total_bytes": 0, "available_bytes": 0}
+    return {"total_bytes": total, "available_bytes": free}

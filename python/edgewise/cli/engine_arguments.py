@@ -1,0 +1,40 @@
+"""Arguments about how a model is opened, for every verb that opens one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+from edgewise.config import CacheFormat, EngineConfig, EngineName
+from edgewise.config import load as load_config
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declares them; what is not given comes from the environment and the configuration file."""
+    group = parser.add_argument_group("engine")
+    group.add_argument(
+        "-c", "--ctx", "--ctx-size", type=int, dest="context_length", metavar="N", help="context length; 0: the model's"
+    )
+    group.add_argument("-t", "--threads", type=int, metavar="N", help="threads; what cannot run is clamped")
+    group.add_argument("-b", "--batch", type=int, metavar="N", help="prompt tokens evaluated at once (512)")
+    group.add_argument("--isa", metavar="NAME", help="instruction set of the kernels; `edgewise doctor` lists them")
+    group.add_argument("--engine", choices=get_args(EngineName), help="native: the core; llamacpp: llama.cpp; auto")
+    group.add_argument(
+        "--gpu-layers",
+        "-ngl",
+        type=int,
+        metavar="N",
+        help="layers on a GPU, -1 for all; needs llama.cpp with a GPU build",
+    )
+    group.add_argument(
+        "--cache-type-k", choices=get_args(CacheFormat), dest="key_format", help="format of the key cache"
+    )
+    group.add_argument("--cache-type-v", choices=get_args(CacheFormat), dest="value_format", help="of the value cache")
+
+
+def config(arguments: argparse.Namespace) -> EngineConfig:
+    """The configuration that they ask for."""
+    names = ("context_length", "threads", "batch", "isa", "engine", "gpu_layers", "key_format", "value_format")
+    return load_config({name: getattr(arguments, name) for name in names})

@@ -1,0 +1,78 @@
+"""`edgewise run`: a model answers a prompt, or chats."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from edgewise.chat.conversation import Conversation
+from edgewise.cli import engine_arguments, models, sampling_arguments, speeds
+from edgewise.engine import open as open_engine
+
+if TYPE_CHECKING:
+    import argparse
+
+
+EPILOG = """\
+examples:
+  edgewise run demo -p "What is a language model?"
+  edgewise run -m model.gguf -n 256 -p "What is AI?"
+  edgewise run model.gguf                          a chat; Ctrl-C stops an answer, /help says more
+  edgewise run model.gguf --raw -p "Once upon a"   continue the text, without the chat template
+  git diff | edgewise run model.gguf --system "Write a commit message."
+  edgewise run demo -p Hello --json | jq .text
+
+The answer goes to stdout, speeds and errors to stderr. What is not given on the command line comes from
+EDGEWISE_THREADS, EDGEWISE_ISA, ... and from ~/.config/edgewise/config.ini.
+
+exit codes: 0 ok, 1 failure, 2 wrong usage, 130 interrupted
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the verb's arguments."""
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="path of a GGUF file, or demo")
+    parser.add_argument("-m", "--model", dest="model_option", metavar="MODEL", help="the same")
+    parser.add_argument("-p", "--prompt", metavar="TEXT", help="what to ask; from a pipe if not given")
+    parser.add_argument("--system", metavar="TEXT", help="the system message")
+    parser.add_argument("--raw", action="store_true", help="continue the prompt as it is, without the chat template")
+    parser.add_argument("--json", action="store_true", help="print one JSON object with text, reason and speeds")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no speeds on stderr")
+    sampling_arguments.add(parser)
+    engine_arguments.add(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Answers once, or chats at a terminal."""
+    name = arguments.model_option or arguments.model
+    if name is None or (arguments.model_option and arguments.model):
+        print("error: name one MODEL, such as `edgewise run demo`", file=sys.stderr)
+        return 2
+    is_chat = arguments.prompt is None and sys.stdin.isatty() and not arguments.json
+    prompt = arguments.prompt if arguments.prompt is not None or is_chat else sys.stdin.read()
+    with open_engine(models.resolve(name), engine_arguments.config(arguments)) as engine:
+        options = sampling_arguments.options(arguments, engine.metadata)
+        conversation = Conversation(engine, options, system=arguments.system, is_raw=arguments.raw)
+        if prompt is None:
+            from edgewise.cli.repl import Repl
+
+            return Repl(conversation, is_quiet=arguments.quiet).run()
+        return _answer(conversation, prompt, as_json=arguments.json, is_quiet=arguments.quiet)
+
+
+def _answer(conversation: Conversation, prompt: str, *, as_json: bool, is_quiet: bool) -> int:
+    generation = conversation.ask(prompt)
+    text = ""
+    for piece in generation:
+        text += piece.text
+        if not as_json:
+            print(piece.text, end="", flush=True)
+    if as_json:
+        result = {"text": text, "finish_reason": generation.finish_reason, "prompt_tokens": generation.prompt_tokens}
+        print(json.dumps({**result, **speeds.data(generation.timings)}, ensure_ascii=False))
+    elif not text.endswith("\n"):
+        print(flush=True)
+    if not is_quiet and not as_json:
+        print(speeds.line(generation.timings), file=sys.stderr)
+    return 0
