@@ -47,8 +47,8 @@ def options(arguments: argparse.Namespace, metadata: Mapping[str, object]) -> Ge
     chosen: dict[str, Any] = {
         option: metadata[key] for option, key in FROM_FILE.items() if isinstance(metadata.get(key), int | float)
     }
-    names = ("temperature", "top_k", "top_p", "min_p", "typical_p", "seed")
-    names += ("repeat_penalty", "frequency_penalty", "presence_penalty")
+    names = ["temperature", "top_k", "top_p", "min_p", "typical_p", "seed"]
+    names += ["repeat_penalty", "frequency_penalty", "presence_penalty"]
     chosen |= {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     limit = arguments.max_tokens if arguments.max_tokens is not None and arguments.max_tokens >= 0 else None
     return replace(GenerateOptions(logprobs=False), **chosen, max_tokens=limit, stop=tuple(arguments.stop or ()))

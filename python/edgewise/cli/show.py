@@ -130,11 +130,7 @@ def _count(shape: list[int]) -> int:
 
 
 def _size(size_bytes: int) -> str:
-    size = float(size_bytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            break
-        size /= 1000
-    else:
-        unit = "TB"
-    return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+    for power, unit in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
+        if size_bytes >= 1000**power:
+            return f"{size_bytes / 1000**power:.1f} {unit}"
+    return f"{size_bytes} B"
