@@ -2,7 +2,7 @@
 
 ```
 EdgewiseError
-├── ModelFileError      the file is malformed, truncated or inconsistent
+├── ModelFileError      the file is malformed, truncated or inconsistent (also a ValueError)
 ├── UnsupportedError    sound, but not something that this engine does
 ├── InvalidArgument     an argument is out of its range (also a ValueError)
 ├── ContextFull         the tokens do not fit the context window (also a ValueError)
@@ -34,7 +34,7 @@ class EdgewiseError(Exception):
         return type(self), (self.message, self.hint)
 
 
-class ModelFileError(EdgewiseError):
+class ModelFileError(EdgewiseError, ValueError):
     """The model file is malformed, truncated or inconsistent."""
 
 

@@ -1,0 +1,47 @@
+"""Where tests find models: ../shared, or the folder that EDGEWISE_TEST_DATA names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgewise import Llama
+
+ROOT = Path(__file__).parent.parent
+
+
+def data(name: str) -> Path:
+    folder = Path(os.environ.get("EDGEWISE_TEST_DATA", ROOT.parent / "shared"))
+    if not (folder / name).exists():
+        pytest.skip(f"{name} is not in {folder}; EDGEWISE_TEST_DATA names another folder")
+    return folder / name
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No configuration file takes part; `make test` with EDGEWISE_ISA set still means it."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-config"))
+
+
+@pytest.fixture(scope="session")
+def story_model() -> Path:
+    return data("models/stories260k-f32.gguf")
+
+
+@pytest.fixture(scope="session")
+def templates() -> Path:
+    return data("templates")
+
+
+@pytest.fixture(scope="session")
+def vocabularies() -> Path:
+    return data("vocab")
+
+
+@pytest.fixture
+def llm(story_model: Path) -> Iterator[Llama]:
+    with Llama(model_path=str(story_model), n_ctx=512, verbose=False) as llama:
+        yield llama

@@ -1,0 +1,77 @@
+"""File < environment < arguments."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+
+from edgewise.config import DEFAULT_CONTEXT_LENGTH, EngineConfig, load
+from edgewise.errors import InvalidArgument
+
+
+def write(folder: Path, text: str) -> dict[str, str]:
+    path = folder / "config.ini"
+    path.write_text(text)
+    return {"EDGEWISE_CONFIG": str(path)}
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    assert load(environment={"HOME": "/nowhere"}) == EngineConfig()
+
+
+def test_the_environment_overrides_the_file_and_an_argument_both(tmp_path: Path) -> None:
+    environment = write(tmp_path, "[engine]\nthreads = 1\nbatch = 64\ncontext_length = 100\n")
+    environment |= {"EDGEWISE_BATCH": "32", "EDGEWISE_CONTEXT_LENGTH": "200"}
+    config = load({"context_length": 300}, environment=environment)
+    assert (config.threads, config.batch, config.context_length) == (1, 32, 300)
+
+
+def test_an_argument_of_none_is_not_given() -> None:
+    assert load({"threads": None}, environment={"HOME": "/nowhere", "EDGEWISE_THREADS": "3"}).threads == 3
+
+
+def test_the_file_is_found_in_the_configuration_folder(tmp_path: Path) -> None:
+    (tmp_path / "edgewise").mkdir()
+    write(tmp_path / "edgewise", "[engine]\nisa = scalar\n")
+    assert load(environment={"XDG_CONFIG_HOME": str(tmp_path)}).isa == "scalar"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[engine]\nthread = 4\n", "'thread'"),
+        ("[server]\nport = 80\n", "[server]"),
+        ("[engine]\nthreads = four\n", "'four'"),
+        ("threads = 4\n", "config.ini"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, named: str) -> None:
+    with pytest.raises(InvalidArgument, match=named.replace("[", r"\[")):
+        load(environment=write(tmp_path, text))
+
+
+def test_a_named_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match=r"no\.ini"):
+        load(environment={"EDGEWISE_CONFIG": str(tmp_path / "no.ini")})
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"threads": -1}, {"batch": 0}, {"context_length": -5}, {"key_format": "q4_0"}, {"engine": "onnx"}]
+)
+def test_values_out_of_range_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(InvalidArgument, match=next(iter(wrong))):
+        load(wrong, environment={"HOME": "/nowhere"})
+
+
+def test_a_configuration_cannot_change() -> None:
+    with pytest.raises(FrozenInstanceError):
+        EngineConfig().threads = 2  # type: ignore[misc]
+
+
+def test_the_context_is_the_models_own_but_not_huge_unless_asked_for() -> None:
+    assert EngineConfig().context_for(512) == 512
+    assert EngineConfig().context_for(131072) == DEFAULT_CONTEXT_LENGTH
+    assert EngineConfig(context_length=0).context_for(131072) == 131072
+    assert EngineConfig(context_length=8192).context_for(512) == 8192

@@ -1,0 +1,36 @@
+"""Starting costs little, because almost nothing is loaded. Modules are counted instead of milliseconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+# Loaded modules beside those of a bare interpreter.
+COUNT = """
+import sys
+bare = set(sys.modules)
+{statement}
+print(*sorted(set(sys.modules) - bare))
+"""
+
+
+def modules_loaded_by(statement: str) -> set[str]:
+    code = COUNT.format(statement=statement)
+    output = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True).stdout
+    return set(output.splitlines()[-1].split())
+
+
+def test_import_edgewise_loads_the_package_alone() -> None:
+    assert modules_loaded_by("import edgewise") <= {"edgewise", "__future__", *modules_loaded_by("import typing")}
+
+
+def test_the_version_needs_neither_argparse_nor_jinja2_nor_metadata_of_the_installation() -> None:
+    loaded = modules_loaded_by("from edgewise.cli import main; main(['--version'])")
+    assert {"edgewise", "edgewise.cli", "edgewise._core"} <= loaded
+    assert not loaded & {"argparse", "jinja2", "importlib.metadata", "numpy", "re", "subprocess", "socket"}
+
+
+def test_the_drop_in_needs_no_numpy() -> None:
+    loaded = modules_loaded_by("from edgewise import Llama")
+    assert "edgewise.llama" in loaded
+    assert not loaded & {"numpy", "xllamacpp", "socket", "urllib.request", "asyncio"}
