@@ -12,8 +12,7 @@ Names are loaded when they are first used, so that `import edgewise` costs almos
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # type checkers read it as true; `typing` itself would be most of this import's cost
 if TYPE_CHECKING:
     from edgewise.config import EngineConfig
     from edgewise.engine import open  # noqa: A004  the word for it

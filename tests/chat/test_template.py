@@ -1,0 +1,102 @@
+"""Templates render the way the `transformers` library renders them, and cannot do more than render."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgewise.chat.template import ChatTemplate, Message
+from edgewise.errors import InvalidArgument, UnsupportedError
+
+QUESTION: list[Message] = [{"role": "user", "content": "Hi"}]
+TALK: list[Message] = [
+    {"role": "system", "content": "Be brief."},
+    *QUESTION,
+    {"role": "assistant", "content": "Yo"},
+    {"role": "user", "content": "What?"},
+]
+
+
+def published(templates: Path, name: str, bos: str, eos: str) -> ChatTemplate:
+    return ChatTemplate((templates / f"{name}.jinja").read_text(encoding="utf-8"), bos, eos)
+
+
+def test_qwen_brings_its_own_system_message(templates: Path) -> None:
+    qwen = published(templates, "Qwen-Qwen2.5-7B-Instruct", "", "<|im_end|>")
+    assert qwen.render(QUESTION) == (
+        "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
+        "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_a_conversation_keeps_its_order(templates: Path) -> None:
+    qwen = published(templates, "Qwen-Qwen2.5-7B-Instruct", "", "<|im_end|>")
+    assert qwen.render(TALK) == (
+        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
+        "<|im_start|>assistant\nYo<|im_end|>\n<|im_start|>user\nWhat?<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_phi_and_mistral_and_gemma_use_their_own_marks(templates: Path) -> None:
+    phi = published(templates, "microsoft-Phi-3.5-mini-instruct", "<s>", "<|endoftext|>")
+    mistral = published(templates, "mistralai-Mistral-Nemo-Instruct-2407", "<s>", "</s>")
+    gemma = published(templates, "google-gemma-2-2b-it", "<bos>", "<eos>")
+    assert phi.render(QUESTION) == "<|user|>\nHi<|end|>\n<|assistant|>\n"
+    assert mistral.render(QUESTION) == "<s>[INST]Hi[/INST]"
+    assert gemma.render(QUESTION) == "<bos><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\n"
+
+
+def test_llama_says_todays_date(templates: Path) -> None:
+    llama = published(templates, "meta-llama-Llama-3.2-3B-Instruct", "<|begin_of_text|>", "<|eot_id|>")
+    prompt = llama.render(QUESTION)
+    assert prompt.startswith("<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n")
+    assert "Today Date: " in prompt
+    assert prompt.endswith("<|start_header_id|>assistant<|end_header_id|>\n\n")
+
+
+def test_variables_reach_the_template(templates: Path) -> None:
+    qwen = published(templates, "Qwen-Qwen3-0.6B", "", "<|im_end|>")
+    assert qwen.render(QUESTION, variables={"enable_thinking": False}).endswith("<think>\n\n</think>\n\n")
+    assert qwen.render(QUESTION).endswith("<|im_start|>assistant\n")
+
+
+def test_without_a_generation_prompt_the_answer_is_not_opened(templates: Path) -> None:
+    qwen = published(templates, "Qwen-Qwen3-0.6B", "", "<|im_end|>")
+    assert qwen.render(QUESTION, add_generation_prompt=False).endswith("Hi<|im_end|>\n")
+
+
+def test_what_a_template_refuses_is_an_invalid_argument(templates: Path) -> None:
+    gemma = published(templates, "google-gemma-2-2b-it", "<bos>", "<eos>")
+    with pytest.raises(InvalidArgument, match="System role not supported"):
+        gemma.render(TALK)
+
+
+def test_a_template_that_is_not_jinja_is_named_with_its_line() -> None:
+    with pytest.raises(UnsupportedError, match="line 2"):
+        ChatTemplate("fine\n{% for %}")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ messages.__class__.__mro__ }}",
+        "{{ ''.__class__.__base__.__subclasses__() }}",
+        "{{ messages.append(1) }}",
+        "{{ cycler.__init__.__globals__ }}",
+        "{% for i in range(10 ** 9) %}x{% endfor %}",
+    ],
+)
+def test_a_template_cannot_leave_the_sandbox(source: str) -> None:
+    with pytest.raises(InvalidArgument):
+        ChatTemplate(source).render(QUESTION)
+
+
+def test_json_is_written_as_transformers_writes_it() -> None:
+    template = ChatTemplate("{{ messages[0] | tojson }}")
+    assert template.render([{"role": "user", "content": "é <b> 'x'"}]) == """{"role": "user", "content": "é <b> 'x'"}"""
+
+
+def test_the_generation_tag_of_training_frameworks_means_nothing() -> None:
+    template = ChatTemplate("{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}")
+    assert template.render(QUESTION) == "Hi"
