@@ -7,7 +7,7 @@ use edgewise_core::isa::Isa;
 use edgewise_core::model::{CacheFormat, Model as CoreModel};
 use edgewise_core::sampler::log_probabilities;
 use edgewise_core::session::{Logits, Pooling, Session as CoreSession, SessionOptions};
-use edgewise_core::{Error, ErrorKind, Result};
+use edgewise_core::{Error, Result};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 

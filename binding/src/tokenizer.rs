@@ -7,7 +7,7 @@ use edgewise_core::tokenizer::Tokenizer as CoreTokenizer;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::errors::detached;
+use crate::errors::{detached, to_python};
 use crate::file::ModelFile;
 
 /// The tokenizer that a file's metadata describes.
@@ -40,9 +40,10 @@ impl Tokenizer {
         Ok(PyBytes::new(py, &bytes))
     }
 
-    fn piece<'py>(&self, py: Python<'py>, token: u32) -> PyResult<Bound<'py, PyBytes>> {
-        self.check(token).map_err(|error| crate::errors::to_python(&error))?;
-        Ok(PyBytes::new(py, if self.0.is_special(token) { b"" } else { self.0.piece(token) }))
+    #[pyo3(signature = (token, *, special = false))]
+    fn piece<'py>(&self, py: Python<'py>, token: u32, special: bool) -> PyResult<Bound<'py, PyBytes>> {
+        self.check(token).map_err(|error| to_python(&error))?;
+        Ok(PyBytes::new(py, self.0.visible_piece(token, special)))
     }
 
     fn is_end(&self, token: u32) -> bool {

@@ -59,10 +59,10 @@ class Tokenizer:
         """Token ids of a text."""
 
     def decode(self, tokens: Sequence[int], *, special: bool) -> bytes:
-        """Text of token ids; special tokens are left away unless `special`."""
+        """Text of token ids: special tokens only if `special`, without the blank that encoding put first."""
 
-    def piece(self, token: int) -> bytes:
-        """What a token adds to a text; nothing for special tokens."""
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """What a token adds to a text; special tokens add nothing unless `special`."""
 
     def is_end(self, token: int) -> bool:
         """Whether the token ends an answer."""

@@ -22,6 +22,11 @@ def in_thread(work: Callable[[], object]) -> threading.Thread:
     return thread
 
 
+def take_and_tell(turns: Turns, taken: threading.Event) -> None:
+    turns.take("b")
+    taken.set()
+
+
 def test_an_answer_that_rests_still_has_its_turn() -> None:
     turns = Turns()
     assert turns.take("a") is False
@@ -34,7 +39,7 @@ def test_another_thread_waits_until_the_answer_leaves() -> None:
     turns.take("a")
     turns.rest("a")
     taken = threading.Event()
-    waiting = in_thread(lambda: turns.take("b") or taken.set())
+    waiting = in_thread(lambda: take_and_tell(turns, taken))
     assert not taken.wait(0.1)
     turns.leave("a")
     assert taken.wait(10)
@@ -48,7 +53,7 @@ def test_a_stream_that_nobody_reads_loses_its_turn_and_learns_so() -> None:
     turns.rest("a")
     clock.now = 1.0
     taken = threading.Event()
-    in_thread(lambda: turns.take("b") or taken.set()).join(10)
+    in_thread(lambda: take_and_tell(turns, taken)).join(10)
     turns.leave("b")
     assert taken.is_set()
     assert turns.take("a") is False
@@ -67,7 +72,7 @@ def test_work_in_progress_is_never_taken_over() -> None:
     turns.take("a")
     clock.now = 100.0
     taken = threading.Event()
-    waiting = in_thread(lambda: turns.take("b") or taken.set())
+    waiting = in_thread(lambda: take_and_tell(turns, taken))
     assert not taken.wait(0.2)
     turns.leave("a")
     waiting.join(10)
