@@ -4,13 +4,13 @@ use super::file::{ARRAY, F32, FORMAT_F32, FORMAT_Q8_0, File, I32, STRING, U32, U
 use super::{Attack, Stage};
 
 /// A llama model of one layer whose weights are all zero: its pairs and tensors by name, for an attack to change.
-struct Model {
+pub(super) struct Model {
     pairs: Vec<(String, u32, Vec<u8>)>,
     tensors: Vec<(String, Vec<u64>, u32)>,
 }
 
 /// Width 32, two heads of 16, one of them for keys; 48 inner values; 8 tokens.
-fn sound() -> Model {
+pub(super) fn sound() -> Model {
     let sizes = [
         ("block_count", 1),
         ("context_length", 32),
@@ -56,14 +56,14 @@ pub(crate) fn sound_bytes() -> Vec<u8> {
 }
 
 impl Model {
-    fn without(mut self, key: &str) -> Self {
+    pub(super) fn without(mut self, key: &str) -> Self {
         let count = self.pairs.len();
         self.pairs.retain(|(known, ..)| known != key);
         assert!(self.pairs.len() < count, "{key} is not there");
         self
     }
 
-    fn set(mut self, key: &str, kind: u32, value: impl AsRef<[u8]>) -> Self {
+    pub(super) fn set(mut self, key: &str, kind: u32, value: impl AsRef<[u8]>) -> Self {
         self.pairs.retain(|(known, ..)| known != key);
         self.pairs.push((key.to_owned(), kind, value.as_ref().to_vec()));
         self
