@@ -11,7 +11,6 @@ mod layout;
 mod metadata;
 pub(crate) mod model;
 mod splits;
-pub(crate) mod vocabulary;
 
 /// When the attack must be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +19,6 @@ pub(crate) enum Stage {
     Open,
     /// When the model is loaded from it.
     Load,
-    /// When its tokenizer is made.
-    Vocabulary,
 }
 
 /// One attack: the files it needs, and what the error must name.
@@ -51,6 +48,5 @@ pub(crate) fn all() -> Vec<Attack> {
     attacks.extend(layout::attacks());
     attacks.extend(splits::attacks());
     attacks.extend(model::attacks());
-    attacks.extend(vocabulary::attacks());
     attacks
 }

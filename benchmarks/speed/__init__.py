@@ -1,0 +1,1 @@
+"""Edgewise beside llama-cpp-python: each run in a process of its own, the two in turn."""

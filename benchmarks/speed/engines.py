@@ -1,0 +1,125 @@
+"""The engines that are compared, each through its lowest Python door: token ids in, the greedy token out."""
+
+import ctypes
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+BATCH = 512
+
+
+class MeasuredEngine(Protocol):
+    """A loaded model with one context; keys and values are cached as f16."""
+
+    vocabulary_size: int
+    facts: dict[str, str | int]
+
+    def next_token(self, tokens: Sequence[int]) -> int:
+        """Evaluate tokens behind those before, and give the best next one."""
+
+    def clear(self) -> None:
+        """Empty the context."""
+
+
+class Edgewise:
+    """The core of Edgewise.
+
+    Args:
+        path: the model file.
+        context_length: tokens of context.
+        threads: threads to compute with.
+    """
+
+    def __init__(self, path: Path, context_length: int, threads: int) -> None:
+        from edgewise import _core
+
+        file = _core.ModelFile(path)
+        self._tokenizer = _core.Tokenizer(file)  # the peer's start-up loads its vocabulary too
+        model = _core.Model(file)
+        self._session = _core.Session(
+            model,
+            context_length=context_length,
+            batch=BATCH,
+            key_format="f16",
+            value_format="f16",
+            isa="auto",
+            threads=threads,
+        )
+        self._sampler = _core.Sampler(
+            temperature=0.0,
+            top_k=0,
+            top_p=1.0,
+            min_p=0.0,
+            typical_p=1.0,
+            repeat_penalty=1.0,
+            frequency_penalty=0.0,
+            presence_penalty=0.0,
+            penalty_last_n=0,
+            logit_bias=[],
+            mirostat=None,
+            seed=0,
+        )
+        self.vocabulary_size = model.vocabulary_size
+        self.facts: dict[str, str | int] = {
+            "version": _core.VERSION,
+            "isa": self._session.isa,
+            "threads": self._session.threads,
+            "cache_bytes": self._session.cache_bytes,
+        }
+
+    def next_token(self, tokens: Sequence[int]) -> int:
+        """Evaluate tokens behind those before, and give the best next one."""
+        self._session.evaluate(tokens)
+        return self._session.sample(self._sampler)[0]
+
+    def clear(self) -> None:
+        """Empty the context."""
+        self._session.truncate(0)
+
+
+class LlamaCpp:
+    """llama.cpp, through the C interface that llama-cpp-python carries, with that interface's defaults.
+
+    Args:
+        path: the model file.
+        context_length: tokens of context.
+        threads: threads to compute with.
+    """
+
+    def __init__(self, path: Path, context_length: int, threads: int) -> None:
+        import llama_cpp
+
+        self._api: Any = llama_cpp
+        self._silence = llama_cpp.llama_log_callback(lambda level, text, user_data: None)
+        llama_cpp.llama_log_set(self._silence, ctypes.c_void_p(0))
+        llama_cpp.llama_backend_init()
+        model = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
+        parameters = llama_cpp.llama_context_default_params()
+        parameters.n_ctx = context_length
+        parameters.n_batch = parameters.n_ubatch = BATCH
+        parameters.n_threads = parameters.n_threads_batch = threads
+        self._context = llama_cpp.llama_init_from_model(model, parameters)
+        if not self._context:
+            raise RuntimeError(f"llama.cpp does not open {path}")
+        self._sampler = llama_cpp.llama_sampler_init_greedy()
+        self.vocabulary_size: int = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
+        self.facts: dict[str, str | int] = {
+            "version": llama_cpp.__version__,
+            "isa": llama_cpp.llama_print_system_info().decode().strip(),
+            "threads": threads,
+        }
+
+    def next_token(self, tokens: Sequence[int]) -> int:
+        """Evaluate tokens behind those before, and give the best next one."""
+        array = (self._api.llama_token * len(tokens))(*tokens)
+        status = self._api.llama_decode(self._context, self._api.llama_batch_get_one(array, len(tokens)))
+        if status:
+            raise RuntimeError(f"llama_decode answers {status}")
+        return int(self._api.llama_sampler_sample(self._sampler, self._context, -1))
+
+    def clear(self) -> None:
+        """Empty the context."""
+        self._api.llama_memory_clear(self._api.llama_get_memory(self._context), True)
+
+
+ENGINES: dict[str, type[Edgewise] | type[LlamaCpp]] = {"edgewise": Edgewise, "llama.cpp": LlamaCpp}
