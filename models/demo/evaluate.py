@@ -13,6 +13,7 @@ from typing import Any
 from corpus import chats
 from corpus.documents import END_OF_TEXT, TURN_END, TURN_START, text, training_document
 from corpus.questions import ask, can_hold_out
+from corpus.topic import Topic
 from corpus.unknown import ANSWERS, unknown
 
 PROMPTS = (
@@ -127,6 +128,17 @@ def show_answers(path: Path, module: str) -> None:
             print(f"raw> {prompt}|{choice['text']}{'' if choice['finish_reason'] == 'stop' else ' [cut]'}\n")
 
 
+def is_composed(content: str, topic: Topic) -> bool:
+    """Whether content is an opening of topic and then nothing but further sentences of it."""
+    opening = next((opening for opening in topic.answer if content.startswith(opening)), None)
+    if opening is None:
+        return False
+    rest = content.removeprefix(opening)
+    for sentence in topic.more:
+        rest = rest.replace(sentence, "", 1)
+    return not rest.strip()
+
+
 def score_answers(path: Path, module: str, count: int, temperature: float) -> None:
     """Count held-out questions answered with nothing but sentences of their topic, unknown ones refused, and stops."""
     llama = importlib.import_module(module).Llama(model_path=str(path), n_ctx=512, verbose=False)
@@ -137,10 +149,7 @@ def score_answers(path: Path, module: str, count: int, temperature: float) -> No
         question = ask(rng, topic, True)
         content, stopped = answer(llama, question, temperature, i)
         stopped_count += stopped
-        rest = next((content.removeprefix(opening) for opening in topic.answer if content.startswith(opening)), None)
-        for sentence in topic.more if rest else ():
-            rest = rest.replace(sentence, "", 1)
-        if rest is not None and not rest.strip():
+        if is_composed(content, topic):
             right += 1
         else:
             print(f"wrong> {question}\n{content}")

@@ -30,14 +30,16 @@ OPEN_ROWS = 16
 class TrainConfig:
     """Everything that the weights depend on, besides the model's shape."""
 
-    steps: int = 3000
+    steps: int = 1600
     seed: int = 7
-    tokens_per_batch: int = 2048
+    tokens_per_batch: int = 3072
     row_lengths: tuple[int, ...] = (256, 512)  # documents go to the shortest row that holds them
-    peak_learning_rate: float = 2e-3
-    warmup_steps: int = 100
-    decay_share: float = 0.35  # of the steps, at the end, down to a hundredth
-    weight_decay: float = 0.05
+    muon_learning_rate: float = 0.02
+    adam_learning_rate: float = 2e-3
+    warmup_steps: int = 50
+    decay_share: float = 0.5  # of the steps, at the end, down to a hundredth
+    momentum: float = 0.95
+    weight_decay: float = 0.1
     beta1: float = 0.9
     beta2: float = 0.98
     clip_norm: float = 1.0
@@ -128,15 +130,45 @@ def held_out_batches(tokenizer: Tokenizer, config: TrainConfig, document_count: 
     return batches_of([encode(tokenizer, held_out_document(rng)) for _ in range(document_count)], config, rng)
 
 
-def learning_rate(config: TrainConfig, step: jax.Array) -> jax.Array:
-    """Linear warm-up, constant, linear decay."""
-    decay_steps = config.steps * config.decay_share
+def rate_factor(config: TrainConfig, step: jax.Array) -> jax.Array:
+    """Linear warm-up, constant, linear decay: the factor of every learning rate."""
     warm = (step + 1) / config.warmup_steps
-    left = (config.steps - step) / decay_steps
-    return config.peak_learning_rate * jnp.clip(jnp.minimum(warm, left), 0.01, 1.0)
+    left = (config.steps - step) / (config.steps * config.decay_share)
+    return jnp.clip(jnp.minimum(warm, left), 0.01, 1.0)
+
+
+def orthogonalized(matrix: jax.Array) -> jax.Array:
+    """The nearest matrix whose singular values are all near one, by five Newton-Schulz steps.
+
+    Source: Muon, https://kellerjordan.github.io/posts/muon/
+    """
+    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    x = x / (jnp.linalg.norm(x) + 1e-7)
+    for _ in range(5):
+        square = x @ x.T
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * (square @ square)) @ x
+    return x.T if matrix.shape[0] > matrix.shape[1] else x
 
 
 State = tuple[Params, Params, Params]  # weights, first and second moments
+
+
+def adam(
+    config: TrainConfig, factor: jax.Array, step: jax.Array, w: jax.Array, g: jax.Array, m: jax.Array, v: jax.Array
+):
+    """New weight and moments of an embedding or a norm."""
+    t = step + 1.0
+    m, v = config.beta1 * m + (1 - config.beta1) * g, config.beta2 * v + (1 - config.beta2) * g * g
+    update = (m / (1 - config.beta1**t)) / (jnp.sqrt(v / (1 - config.beta2**t)) + 1e-8)
+    return w - factor * config.adam_learning_rate * update, m, v
+
+
+def muon(config: TrainConfig, factor: jax.Array, w: jax.Array, g: jax.Array, m: jax.Array):
+    """New weight and momentum of a matrix inside a block."""
+    m = config.momentum * m + g
+    update = orthogonalized(g + config.momentum * m) * max(1.0, w.shape[0] / w.shape[1]) ** 0.5
+    rate = factor * config.muon_learning_rate
+    return w - rate * (update + config.weight_decay * w), m
 
 
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2,))
@@ -149,21 +181,18 @@ def train_step(
     document: jax.Array,
     weight: jax.Array,
 ) -> tuple[State, jax.Array]:
-    """One step of AdamW; weight decay acts on matrices alone."""
-    params, first, second = state
+    """One step: Muon for the matrices of the blocks, Adam for the rest."""
+    params, first, second = (dict(tree) for tree in state)
     loss, gradient = jax.value_and_grad(lambda p: weighted_loss(model, p, tokens, document, weight))(params)
     norm = jnp.sqrt(sum(jnp.sum(g * g) for g in gradient.values()))
-    scale = jnp.minimum(1.0, config.clip_norm / (norm + 1e-6))
-    rate = learning_rate(config, step)
-    t = step + 1.0
+    clip = jnp.minimum(1.0, config.clip_norm / (norm + 1e-6))
+    factor = rate_factor(config, step)
     for name, g in gradient.items():
-        g = g * scale
-        m = config.beta1 * first[name] + (1 - config.beta1) * g
-        v = config.beta2 * second[name] + (1 - config.beta2) * g * g
-        update = (m / (1 - config.beta1**t)) / (jnp.sqrt(v / (1 - config.beta2**t)) + 1e-8)
-        if g.ndim == 2:
-            update = update + config.weight_decay * params[name]
-        params, first, second = params | {name: params[name] - rate * update}, first | {name: m}, second | {name: v}
+        w, m, g = params[name], first[name], g * clip
+        if name.startswith("blk.") and g.ndim == 2:
+            params[name], first[name] = muon(config, factor, w, g, m)
+        else:
+            params[name], first[name], second[name] = adam(config, factor, step, w, g, m, second[name])
     return (params, first, second), loss
 
 
@@ -181,7 +210,7 @@ def save_checkpoint(path: Path, state: State, step: int) -> None:
         f"{part}/{name}": np.asarray(a) for part, tree in zip("pmv", state, strict=True) for name, a in tree.items()
     }
     temporary = path.with_suffix(".tmp.npz")
-    np.savez(temporary, step=step, **arrays)
+    np.savez(temporary, allow_pickle=False, step=np.asarray(step), **arrays)
     temporary.replace(path)
 
 
@@ -196,10 +225,10 @@ def load_checkpoint(path: Path) -> tuple[State, int]:
         return (trees["p"], trees["m"], trees["v"]), int(arrays["step"])
 
 
-def train(model: ModelConfig, config: TrainConfig, checkpoint: Path) -> None:
-    """Train to config.steps, from checkpoint where it exists; report to stderr."""
+def train(model: ModelConfig, config: TrainConfig, checkpoint: Path, start: Path | None) -> None:
+    """Train to config.steps, from checkpoint where it exists, else from the weights in start; report to stderr."""
     tokenizer = load_or_train(checkpoint.parent / "tokenizer.json", config.seed)
-    params = initial_params(model, config.seed)
+    params = load_checkpoint(start)[0][0] if start else initial_params(model, config.seed)
     zeros = {name: jnp.zeros_like(a) for name, a in params.items()}
     state, done = (params, zeros, jax.tree.map(jnp.copy, zeros)), 0
     if checkpoint.exists():
@@ -219,7 +248,7 @@ def train(model: ModelConfig, config: TrainConfig, checkpoint: Path) -> None:
             rate = (step + 1 - done) * config.tokens_per_batch / (time.monotonic() - started)
             print(f"step {step + 1} loss {np.mean(recent):.4f} {rate:.0f} tokens/s", file=sys.stderr, flush=True)
             recent = []
-        if (step + 1) % 250 == 0 or step + 1 == config.steps:
+        if (step + 1) % 100 == 0 or step + 1 == config.steps:
             save_checkpoint(checkpoint, state, step + 1)
             print(
                 f"step {step + 1} held-out loss {mean_loss(model, state[0], held_out):.4f}", file=sys.stderr, flush=True
@@ -229,12 +258,20 @@ def train(model: ModelConfig, config: TrainConfig, checkpoint: Path) -> None:
 def main() -> None:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=TrainConfig.steps, help="steps in all, of 2048 tokens each")
+    parser.add_argument("--steps", type=int, default=TrainConfig.steps, help="steps in all, of 3072 tokens each")
     parser.add_argument(
         "--checkpoint", type=Path, default=WORK / "checkpoint.npz", help="file to write and resume from"
     )
+    parser.add_argument("--start", type=Path, help="checkpoint whose weights a new run starts from")
+    parser.add_argument("--rate", type=float, default=1.0, help="factor of all learning rates")
     arguments = parser.parse_args()
-    train(ModelConfig(), TrainConfig(steps=arguments.steps), arguments.checkpoint)
+    rates = TrainConfig()
+    config = TrainConfig(
+        steps=arguments.steps,
+        muon_learning_rate=arguments.rate * rates.muon_learning_rate,
+        adam_learning_rate=arguments.rate * rates.adam_learning_rate,
+    )
+    train(ModelConfig(), config, arguments.checkpoint, arguments.start)
 
 
 if __name__ == "__main__":

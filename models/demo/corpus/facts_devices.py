@@ -23,6 +23,7 @@ DEVICES = (
             "Can I use a Raspberry Pi for AI?",
             "Is a Raspberry Pi fast enough for a language model?",
             "Can my Raspberry Pi run an LLM?",
+            "Will a Raspberry Pi run a language model?",
         ),
     ),
     Topic(
@@ -43,6 +44,7 @@ DEVICES = (
             "Does a language model run on a laptop?",
             "Can I run AI on a normal computer?",
             "Will a language model work on my old laptop?",
+            "Can a laptop run a language model?",
         ),
     ),
     Topic(
@@ -57,6 +59,7 @@ DEVICES = (
             "Can I run an LLM on my phone?",
             "Does AI run on a smartphone?",
             "Can my smartphone run a language model?",
+            "Can I run a language model on my phone?",
         ),
     ),
     Topic(
@@ -72,6 +75,7 @@ DEVICES = (
             "Does Edgewise need a GPU?",
             "Can I run a model without a GPU?",
             "Is a GPU needed to run a language model?",
+            "Do I need a GPU to run a model?",
         ),
     ),
     Topic(
@@ -87,6 +91,7 @@ DEVICES = (
             "Is an internet connection needed?",
             "Does Edgewise need the internet?",
             "Do I have to be online to run a model?",
+            "Do I need the internet to run a model?",
         ),
     ),
     Topic(
@@ -103,6 +108,7 @@ DEVICES = (
             "Does Edgewise work offline?",
             "Can I run AI without internet?",
             "Can a model work offline?",
+            "Can I run a model offline?",
         ),
     ),
     Topic(
@@ -115,6 +121,7 @@ DEVICES = (
             "Does Edgewise send my data anywhere?",
             "Who can see my questions?",
             "Does my text leave my device?",
+            "Is a language model on my device private?",
         ),
     ),
     Topic(
@@ -127,6 +134,7 @@ DEVICES = (
             "Why run AI on my own device?",
             "Why use a local language model?",
             "What is good about running a model on my own computer?",
+            "Why should I run a language model on my own device?",
         ),
     ),
     Topic(

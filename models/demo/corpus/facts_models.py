@@ -41,6 +41,7 @@ LEARNING = (
             "How do machines learn?",
             "How can a computer learn from data?",
             "How does a machine learn?",
+            "How does machine learning actually work?",
         ),
     ),
     Topic(
@@ -227,6 +228,7 @@ TOKENS = (
             "What if my prompt is too long?",
             "What happens if the text is longer than the context?",
             "What do I do when the context is full?",
+            "What happens if the context is full?",
         ),
     ),
     Topic(
@@ -247,6 +249,7 @@ TOKENS = (
             "What temperature is best?",
             "What is a good temperature?",
             "Which temperature do you recommend?",
+            "What temperature should I choose?",
         ),
     ),
     Topic(
@@ -294,6 +297,7 @@ FILES = (
             "What does it mean to quantize a model?",
             "Why is quantization useful?",
             "What is quantization good for?",
+            "Why are models quantized?",
         ),
     ),
     Topic(
@@ -314,6 +318,7 @@ FILES = (
             "How much quality does quantization cost?",
             "Is a quantized model less accurate?",
             "Do quantized models give worse answers?",
+            "Is a quantized model worse?",
         ),
     ),
     Topic(
@@ -329,6 +334,7 @@ FILES = (
             "Which format should I choose?",
             "What quantization do you recommend?",
             "Which quantized file should I pick?",
+            "Which quantization is the best one?",
         ),
     ),
     Topic(
@@ -390,6 +396,7 @@ SPEED = (
             "Why do models need a KV cache?",
             "What does the KV cache do?",
             "What is the KV cache for?",
+            "What does a KV cache do?",
         ),
     ),
     Topic(
@@ -414,6 +421,7 @@ SPEED = (
             "How do prefill and decode differ?",
             "Prefill or decode, what is the difference?",
             "Explain the difference between prefill and decode.",
+            "How does prefill differ from decode?",
         ),
     ),
     Topic(
@@ -470,6 +478,7 @@ SPEED = (
             "My model is slow. What can I do?",
             "Why is my model so slow?",
             "How can I get more tokens per second?",
+            "How can I make my model faster?",
         ),
     ),
     Topic(
@@ -481,6 +490,7 @@ SPEED = (
             "How many threads are best?",
             "Do more threads make a model faster?",
             "What is the right number of threads?",
+            "How many threads should Edgewise use?",
         ),
     ),
     Topic(

@@ -85,9 +85,8 @@ def ask_definition(rng: random.Random, name: str, held_out: bool = False) -> str
 
 def ask(rng: random.Random, topic: Topic, held_out: bool = False) -> str:
     """A question about topic; a held-out one uses a wording that training never shows with this topic."""
-    own, reserved = topic.questions, ()
-    if len(own) >= 4:
-        own, reserved = own[:-1], own[-1:]
+    last = -1 if len(topic.questions) >= 4 else None
+    own, reserved = topic.questions[:last], topic.questions[last:] if last else ()
     if held_out:
         return rng.choice(reserved) if reserved else ask_definition(rng, rng.choice(topic.names), True)
     own_share = len(own) / (len(own) + 8) if topic.names else 1.0

@@ -28,6 +28,7 @@ Iceland Ireland Scotland Austria Switzerland Belgium Denmark Romania Ukraine Nep
 Madrid Tokyo Sydney Cairo Mumbai Boston Chicago Toronto Lima Oslo Vienna Prague
 """
 THINGS, PLACES = THINGS_TEXT.split(), PLACES_TEXT.split()
+KNOWN_THINGS, HELD_OUT_THINGS = THINGS[: len(THINGS) * 9 // 10], THINGS[len(THINGS) * 9 // 10 :]
 PATTERNS = (
     "What is the capital of {place}?",
     "Where is {place}?",
@@ -102,7 +103,6 @@ PATTERNS = (
     "The quick brown fox jumps over the lazy dog.",
     "{word} {other} {thing}",
     "How do I get to {place}?",
-    "Solve this equation.",
     "What is my name?",
     "Where do I live?",
     "What did I do yesterday?",
@@ -134,9 +134,8 @@ def made_up_word(rng: random.Random) -> str:
 
 
 def unknown(rng: random.Random, held_out: bool = False) -> tuple[str, str]:
-    """A question outside the model's knowledge and its answer. Training never sees the last tenth of the things."""
-    known = len(THINGS) * 9 // 10
-    things = THINGS[known:] if held_out else THINGS[:known]
+    """A question outside the model's knowledge and its answer. Training never sees the held-out things."""
+    things = HELD_OUT_THINGS if held_out else KNOWN_THINGS
     pattern = rng.choice(HELD_OUT_PATTERNS if held_out else PATTERNS)
     fields = {
         "thing": rng.choice(things),
