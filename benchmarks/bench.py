@@ -69,6 +69,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, default=ROOT / "build" / "bench.json", help="where all figures go")
     parser.add_argument("--smoke", action="store_true", help="one short round on a tiny model: does it run?")
     arguments = parser.parse_args()
+    if arguments.model and not arguments.model.exists():
+        parser.error(f"{arguments.model} does not exist")
     if arguments.smoke:
         arguments.shape, arguments.rounds, arguments.decode, arguments.prefill, arguments.context = "tiny", 1, 4, 16, 64
     arguments.threads = arguments.threads or _core.choose_threads().threads
@@ -111,7 +113,7 @@ def _print(result: dict[str, Any]) -> None:
     print(f"edgewise  {own['version']}, commit {machine['commit']}, isa {own['isa']}, {own['threads']} threads")
     if len(result["engines"]) > 1:
         peer = result["engines"]["llama.cpp"]
-        print(f"peer      llama-cpp-python {peer['version']}, {peer['threads']} threads, {peer['isa']}")
+        print(f"peer      llama-cpp-python {peer['version']}, {peer['threads']} threads, built with {peer['isa']}")
     else:
         print(f"peer      llama-cpp-python is not installed, so there is nothing to compare with: {PEER_COMMAND}")
     print(

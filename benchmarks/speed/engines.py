@@ -1,6 +1,7 @@
 """The engines that are compared, each through its lowest Python door: token ids in, the greedy token out."""
 
 import ctypes
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -105,7 +106,7 @@ class LlamaCpp:
         self.vocabulary_size: int = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
         self.facts: dict[str, str | int] = {
             "version": llama_cpp.__version__,
-            "isa": llama_cpp.llama_print_system_info().decode().strip(),
+            "isa": " ".join(re.findall(r"(\w+) = 1", llama_cpp.llama_print_system_info().decode())),
             "threads": threads,
         }
 

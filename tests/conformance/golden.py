@@ -23,7 +23,8 @@ class Golden:
         tokens: the 64 tokens that llama.cpp decoded greedily after the prompt.
         logits: of llama.cpp, at the positions of `cases.POSITIONS`: (positions, vocabulary).
         exact: of llama.cpp with the same weights stored as f32, after the same tokens: (positions, vocabulary). Its
-            distance from `logits` is the rounding of activations; for f32 and bf16 models both are the same figures.
+            distance from `logits` is the rounding of activations. Float models have it too small to matter: for them
+            both are the same figures.
     """
 
     seed: int
