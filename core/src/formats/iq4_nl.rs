@@ -1,6 +1,8 @@
 //! `iq4_nl`: 32 values of 4 bits that index a table with steps wider towards the ends, `x = d table[q]`.
 
-use super::{block, f16};
+use super::packed::{Packed, Zero};
+use super::{block, f16, packed};
+use crate::isa::Simd;
 
 block::block! {
     /// Value `i` is the low nibble of `qs[i]`, value `16 + i` the high one.
@@ -25,6 +27,40 @@ pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
             out[16 + i] = d * f32::from(TABLE[usize::from(q >> 4)]);
         }
     });
+}
+
+/// The table as kernels look it up: with the instruction set's bias.
+#[inline(always)]
+pub(super) fn biased_table<S: Simd>() -> [u8; 16] {
+    let mut table = [0; 16];
+    for (biased, value) in table.iter_mut().zip(TABLE) {
+        *biased = value as u8 ^ S::BIAS;
+    }
+    table
+}
+
+/// The kernels' view.
+pub struct Iq4Nl;
+
+impl Packed for Iq4Nl {
+    const BYTES: usize = 8 * 18;
+    const GROUP: usize = 32;
+    const ZERO: Zero = Zero::Signed;
+    const FINE: bool = true;
+
+    #[inline(always)]
+    fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
+        let mut codes = [simd.splat_byte(0); 4];
+        for (i, codes) in codes.iter_mut().enumerate() {
+            *codes = simd.lookup(&biased_table::<S>(), packed::block_nibbles(simd, span, 36 * i + 2, 36 * i + 20));
+        }
+        codes
+    }
+
+    #[inline(always)]
+    fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        packed::halves(simd, span, 0, 18)
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! `iq4_xs`: 256 values of 4 bits in groups of 32 that index the table of `iq4_nl`, `x = d (s - 32) table[q]`.
 
-use super::{block, f16, iq4_nl};
+use super::packed::{Packed, Zero};
+use super::{block, f16, iq4_nl, packed};
+use crate::isa::Simd;
 
 block::block! {
     /// Value `32 g + l` is the low nibble of `qs[16 g + l]`, value `32 g + 16 + l` the high one.
@@ -43,6 +45,44 @@ pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
             }
         }
     });
+}
+
+/// The kernels' view.
+pub struct Iq4Xs;
+
+impl Packed for Iq4Xs {
+    const BYTES: usize = 136;
+    const GROUP: usize = 32;
+    const ZERO: Zero = Zero::Signed;
+    const FINE: bool = false;
+
+    #[inline(always)]
+    fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
+        let table = iq4_nl::biased_table::<S>();
+        let mut codes = [simd.splat_byte(0); 4];
+        for (i, codes) in codes.iter_mut().enumerate() {
+            *codes = simd.lookup(&table, packed::block_nibbles(simd, span, 32 * i + 8, 32 * i + 24));
+        }
+        codes
+    }
+
+    #[inline(always)]
+    fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        let d = simd.f16_to_f32(packed::half_at(span, 0));
+        simd.mul(simd.sub(simd.load_u8_twice(unsigned_scales(span)), simd.splat(32.0)), simd.splat(d))
+    }
+}
+
+/// The eight scales with 32 added.
+#[inline(always)]
+fn unsigned_scales(span: &[u8]) -> [u8; 8] {
+    let high = packed::half_at(span, 2);
+    let mut scales = [0; 8];
+    for (i, scale) in scales.iter_mut().enumerate() {
+        let low = (span[4 + i / 2] >> (i % 2 * 4)) & 15;
+        *scale = low | (((high >> (2 * i)) & 3) as u8) << 4;
+    }
+    scales
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 //!
 //! Source: OCP Microscaling Formats, elements E2M1 and scale E8M0.
 
-use super::block;
+use super::packed::{Packed, Zero};
+use super::{block, packed};
+use crate::isa::{LANES, Simd};
 
 block::block! {
     /// Value `i` is the low nibble of `qs[i]`, value `16 + i` the high one.
@@ -33,6 +35,46 @@ pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
             out[16 + i] = d * f32::from(TABLE[usize::from(q >> 4)]);
         }
     });
+}
+
+/// The kernels' view: values from 0 on.
+pub struct Mxfp4;
+
+/// What is added to the values so that none is negative.
+const OFFSET: u8 = 12;
+
+impl Packed for Mxfp4 {
+    const BYTES: usize = 8 * 17;
+    const GROUP: usize = 32;
+    const ZERO: Zero = Zero::Offset(OFFSET);
+    const FINE: bool = true;
+
+    #[inline(always)]
+    fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
+        const VALUES: [u8; 16] = {
+            let mut values = [0; 16];
+            let mut i = 0;
+            while i < 16 {
+                values[i] = (TABLE[i] + OFFSET as i8) as u8;
+                i += 1;
+            }
+            values
+        };
+        let mut codes = [simd.splat_byte(0); 4];
+        for (i, codes) in codes.iter_mut().enumerate() {
+            *codes = simd.lookup(&VALUES, packed::block_nibbles(simd, span, 34 * i + 1, 34 * i + 18));
+        }
+        codes
+    }
+
+    #[inline(always)]
+    fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        let mut scales = [0.0; LANES];
+        for (i, scale) in scales.iter_mut().enumerate() {
+            *scale = half_scale(span[17 * (i / 2)]);
+        }
+        simd.load(&scales)
+    }
 }
 
 #[cfg(test)]

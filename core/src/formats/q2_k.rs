@@ -1,6 +1,8 @@
 //! `q2_k`: 256 values of 2 bits in groups of 16, `x = d s q - dmin m`.
 
-use super::{block, f16};
+use super::packed::{Packed, Zero};
+use super::{block, f16, packed};
+use crate::isa::Simd;
 
 block::block! {
     /// Value `128 h + 32 s + l` is bits `2 s` and `2 s + 1` of `qs[32 h + l]`.
@@ -31,6 +33,45 @@ pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
             }
         }
     });
+}
+
+/// The kernels' view.
+pub struct Q2K;
+
+impl Packed for Q2K {
+    const BYTES: usize = 84;
+    const GROUP: usize = 16;
+    const ZERO: Zero = Zero::Minima;
+    const FINE: bool = false;
+
+    #[inline(always)]
+    fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
+        [
+            packed::span_pairs::<S, false>(simd, &span[16..]),
+            packed::span_pairs::<S, true>(simd, &span[16..]),
+            packed::span_pairs::<S, false>(simd, &span[48..]),
+            packed::span_pairs::<S, true>(simd, &span[48..]),
+        ]
+    }
+
+    #[inline(always)]
+    fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        let nibbles = nibbles(span, 0);
+        simd.mul(simd.load_u8(&nibbles), simd.splat(simd.f16_to_f32(packed::half_at(span, 80))))
+    }
+
+    #[inline(always)]
+    fn minima<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        let nibbles = nibbles(span, 4);
+        simd.mul(simd.load_u8(&nibbles), simd.splat(simd.f16_to_f32(packed::half_at(span, 82))))
+    }
+}
+
+/// The nibble from bit `shift` on of each scale byte.
+#[inline(always)]
+fn nibbles(span: &[u8], shift: u32) -> [u8; 16] {
+    let bytes: [u8; 16] = *span.first_chunk().expect("a span starts with 16 scales");
+    ((u128::from_le_bytes(bytes) >> shift) & 0x0f0f_0f0f_0f0f_0f0f_0f0f_0f0f_0f0f_0f0f).to_le_bytes()
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! `q3_k`: 256 values of 3 bits in groups of 16, `x = d (s - 32) (q - 4)`.
 
-use super::{block, f16};
+use super::packed::{Packed, Zero};
+use super::{block, f16, packed};
+use crate::isa::Simd;
 
 block::block! {
     /// Value `128 h + 32 s + l` has its low bits at `2 s` of `qs[32 h + l]`; value `32 s + l` its third at `s` of `hmask[l]`.
@@ -42,6 +44,45 @@ pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
             }
         }
     });
+}
+
+/// The kernels' view.
+pub struct Q3K;
+
+impl Packed for Q3K {
+    const BYTES: usize = 110;
+    const GROUP: usize = 16;
+    const ZERO: Zero = Zero::Offset(4);
+    const FINE: bool = false;
+
+    #[inline(always)]
+    fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
+        let third = packed::span_bits::<S, 2>(simd, span);
+        [
+            simd.or(third[0], packed::span_pairs::<S, false>(simd, &span[32..])),
+            simd.or(third[1], packed::span_pairs::<S, true>(simd, &span[32..])),
+            simd.or(third[2], packed::span_pairs::<S, false>(simd, &span[64..])),
+            simd.or(third[3], packed::span_pairs::<S, true>(simd, &span[64..])),
+        ]
+    }
+
+    #[inline(always)]
+    fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        let scales: &[u8; 12] = span[96..].first_chunk().expect("a span holds 12 bytes of scales");
+        let d = simd.f16_to_f32(packed::half_at(span, 108));
+        simd.mul(simd.sub(simd.load_u8(&unsigned_scales(scales)), simd.splat(32.0)), simd.splat(d))
+    }
+}
+
+/// The sixteen scales with 32 added, several bytes at a time.
+#[inline(always)]
+fn unsigned_scales(scales: &[u8; 12]) -> [u8; 16] {
+    let low = u64::from_le_bytes(*scales.first_chunk().expect("8 of 12 bytes"));
+    let high = u64::from(u32::from_le_bytes(*scales.last_chunk().expect("4 of 12 bytes")));
+    let (nibble, pair) = (0x0f0f_0f0f_0f0f_0f0f, 0x0303_0303_0303_0303);
+    let first = (low & nibble) | (((high | high << 30) & pair) << 4);
+    let last = ((low >> 4) & nibble) | (((high >> 4 | high >> 6 << 32) & pair) << 4);
+    (u128::from(first) | u128::from(last) << 64).to_le_bytes()
 }
 
 #[cfg(test)]

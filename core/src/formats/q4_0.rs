@@ -1,6 +1,8 @@
 //! `q4_0`: 32 values of 4 bits, `x = d (q - 8)`.
 
-use super::{block, f16};
+use super::packed::{Packed, Zero};
+use super::{block, f16, packed};
+use crate::isa::Simd;
 
 block::block! {
     /// Value `i` is the low nibble of `qs[i]`, value `16 + i` the high one.
@@ -22,6 +24,30 @@ pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
             out[16 + i] = d * f32::from((q >> 4) as i8 - 8);
         }
     });
+}
+
+/// The kernels' view.
+pub struct Q4_0;
+
+impl Packed for Q4_0 {
+    const BYTES: usize = 8 * 18;
+    const GROUP: usize = 32;
+    const ZERO: Zero = Zero::Offset(8);
+    const FINE: bool = true;
+
+    #[inline(always)]
+    fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
+        let mut codes = [simd.splat_byte(0); 4];
+        for (i, codes) in codes.iter_mut().enumerate() {
+            *codes = packed::block_nibbles(simd, span, 36 * i + 2, 36 * i + 20);
+        }
+        codes
+    }
+
+    #[inline(always)]
+    fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        packed::halves(simd, span, 0, 18)
+    }
 }
 
 #[cfg(test)]

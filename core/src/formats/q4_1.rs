@@ -1,6 +1,8 @@
 //! `q4_1`: 32 values of 4 bits, `x = d q + m`.
 
-use super::{block, f16};
+use super::packed::{Packed, Zero};
+use super::{block, f16, packed};
+use crate::isa::Simd;
 
 block::block! {
     /// Value `i` is the low nibble of `qs[i]`, value `16 + i` the high one.
@@ -24,6 +26,35 @@ pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
             out[16 + i] = d * f32::from(q >> 4) + m;
         }
     });
+}
+
+/// The kernels' view.
+pub struct Q4_1;
+
+impl Packed for Q4_1 {
+    const BYTES: usize = 8 * 20;
+    const GROUP: usize = 32;
+    const ZERO: Zero = Zero::Minima;
+    const FINE: bool = true;
+
+    #[inline(always)]
+    fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
+        let mut codes = [simd.splat_byte(0); 4];
+        for (i, codes) in codes.iter_mut().enumerate() {
+            *codes = packed::block_nibbles(simd, span, 40 * i + 4, 40 * i + 24);
+        }
+        codes
+    }
+
+    #[inline(always)]
+    fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        packed::halves(simd, span, 0, 20)
+    }
+
+    #[inline(always)]
+    fn minima<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        simd.sub(simd.splat(0.0), packed::halves(simd, span, 2, 20))
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! `q4_k`: 256 values of 4 bits in groups of 32, `x = d s q - dmin m`.
 
-use super::{block, f16};
+use super::packed::{Packed, Zero};
+use super::{block, f16, packed};
+use crate::isa::Simd;
 
 block::block! {
     /// Value `64 h + l` is the low nibble of `qs[32 h + l]`, value `64 h + 32 + l` the high one.
@@ -48,6 +50,61 @@ pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
             }
         }
     });
+}
+
+/// The kernels' view.
+pub struct Q4K;
+
+impl Packed for Q4K {
+    const BYTES: usize = 144;
+    const GROUP: usize = 32;
+    const ZERO: Zero = Zero::Minima;
+    const FINE: bool = false;
+
+    #[inline(always)]
+    fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
+        [
+            packed::span_nibbles(simd, &span[16..]),
+            packed::span_nibbles(simd, &span[48..]),
+            packed::span_nibbles(simd, &span[80..]),
+            packed::span_nibbles(simd, &span[112..]),
+        ]
+    }
+
+    #[inline(always)]
+    fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        scales(simd, span)
+    }
+
+    #[inline(always)]
+    fn minima<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        minima(simd, span)
+    }
+}
+
+/// The scales of a block of `q4_k` or `q5_k`.
+#[inline(always)]
+pub(super) fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+    let [low, _, mixed] = scale_words(span);
+    let high = (mixed & 0x0f0f_0f0f) | ((low >> 2) & 0x3030_3030);
+    let scales = u64::from(low & 0x3f3f_3f3f) | u64::from(high) << 32;
+    simd.mul(simd.load_u8_twice(scales.to_le_bytes()), simd.splat(simd.f16_to_f32(packed::half_at(span, 0))))
+}
+
+/// The minima of a block of `q4_k` or `q5_k`.
+#[inline(always)]
+pub(super) fn minima<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+    let [_, low, mixed] = scale_words(span);
+    let high = ((mixed >> 4) & 0x0f0f_0f0f) | ((low >> 2) & 0x3030_3030);
+    let minima = u64::from(low & 0x3f3f_3f3f) | u64::from(high) << 32;
+    simd.mul(simd.load_u8_twice(minima.to_le_bytes()), simd.splat(simd.f16_to_f32(packed::half_at(span, 2))))
+}
+
+/// The twelve bytes of scales and minima as three words, see [`unpack_scales`].
+#[inline(always)]
+fn scale_words(span: &[u8]) -> [u32; 3] {
+    let word = |at: usize| u32::from_le_bytes([span[at], span[at + 1], span[at + 2], span[at + 3]]);
+    [word(4), word(8), word(12)]
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! `q5_0`: 32 values of 5 bits, `x = d (q - 16)`.
 
-use super::{block, f16};
+use super::packed::{Packed, Zero};
+use super::{block, f16, packed};
+use crate::isa::Simd;
 
 block::block! {
     /// Value `i` is the low nibble of `qs[i]`, value `16 + i` the high one; bit `i` of `qh` is the fifth bit of value `i`.
@@ -27,6 +29,34 @@ pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
             out[16 + i] = d * f32::from(second as i8 - 16);
         }
     });
+}
+
+/// The kernels' view.
+pub struct Q5_0;
+
+impl Packed for Q5_0 {
+    const BYTES: usize = 8 * 22;
+    const GROUP: usize = 32;
+    const ZERO: Zero = Zero::Offset(16);
+    const FINE: bool = true;
+
+    #[inline(always)]
+    fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
+        let mut codes = [simd.splat_byte(0); 4];
+        for (i, codes) in codes.iter_mut().enumerate() {
+            let (a, b) = (&span[44 * i..], &span[44 * i + 22..]);
+            let low = packed::block_nibbles(simd, span, 44 * i + 6, 44 * i + 28);
+            let bits = [a[2], a[3], a[4], a[5], b[2], b[3], b[4], b[5]];
+            let fifth = simd.and(simd.expand_bits(u64::from_le_bytes(bits)), simd.splat_byte(16));
+            *codes = simd.or(low, fifth);
+        }
+        codes
+    }
+
+    #[inline(always)]
+    fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        packed::halves(simd, span, 0, 22)
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! `q5_1`: 32 values of 5 bits, `x = d q + m`.
 
-use super::{block, f16};
+use super::packed::{Packed, Zero};
+use super::{block, f16, packed};
+use crate::isa::Simd;
 
 block::block! {
     /// Value `i` is the low nibble of `qs[i]`, value `16 + i` the high one; bit `i` of `qh` is the fifth bit of value `i`.
@@ -29,6 +31,39 @@ pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
             out[16 + i] = d * f32::from(second) + m;
         }
     });
+}
+
+/// The kernels' view.
+pub struct Q5_1;
+
+impl Packed for Q5_1 {
+    const BYTES: usize = 8 * 24;
+    const GROUP: usize = 32;
+    const ZERO: Zero = Zero::Minima;
+    const FINE: bool = true;
+
+    #[inline(always)]
+    fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
+        let mut codes = [simd.splat_byte(0); 4];
+        for (i, codes) in codes.iter_mut().enumerate() {
+            let (a, b) = (&span[48 * i..], &span[48 * i + 24..]);
+            let low = packed::block_nibbles(simd, span, 48 * i + 8, 48 * i + 32);
+            let bits = [a[4], a[5], a[6], a[7], b[4], b[5], b[6], b[7]];
+            let fifth = simd.and(simd.expand_bits(u64::from_le_bytes(bits)), simd.splat_byte(16));
+            *codes = simd.or(low, fifth);
+        }
+        codes
+    }
+
+    #[inline(always)]
+    fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        packed::halves(simd, span, 0, 24)
+    }
+
+    #[inline(always)]
+    fn minima<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        simd.sub(simd.splat(0.0), packed::halves(simd, span, 2, 24))
+    }
 }
 
 #[cfg(test)]

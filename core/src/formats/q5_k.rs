@@ -1,6 +1,8 @@
 //! `q5_k`: 256 values of 5 bits in groups of 32, `x = d s q - dmin m`.
 
-use super::{block, f16, q4_k};
+use super::packed::{Packed, Zero};
+use super::{block, f16, packed, q4_k};
+use crate::isa::Simd;
 
 block::block! {
     /// As in `q4_k`, and value `32 g + l` has its fifth bit at `g` of `qh[l]`.
@@ -35,6 +37,37 @@ pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
             }
         }
     });
+}
+
+/// The kernels' view.
+pub struct Q5K;
+
+impl Packed for Q5K {
+    const BYTES: usize = 176;
+    const GROUP: usize = 32;
+    const ZERO: Zero = Zero::Minima;
+    const FINE: bool = false;
+
+    #[inline(always)]
+    fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
+        let fifth = packed::span_bits::<S, 4>(simd, &span[16..]);
+        [
+            simd.or(fifth[0], packed::span_nibbles(simd, &span[48..])),
+            simd.or(fifth[1], packed::span_nibbles(simd, &span[80..])),
+            simd.or(fifth[2], packed::span_nibbles(simd, &span[112..])),
+            simd.or(fifth[3], packed::span_nibbles(simd, &span[144..])),
+        ]
+    }
+
+    #[inline(always)]
+    fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        q4_k::scales(simd, span)
+    }
+
+    #[inline(always)]
+    fn minima<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        q4_k::minima(simd, span)
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! `q6_k`: 256 values of 6 bits in groups of 16, `x = d s (q - 32)`.
 
-use super::{block, f16};
+use super::packed::{Packed, Zero};
+use super::{block, f16, packed};
+use crate::isa::Simd;
 
 block::block! {
     /// Value `128 h + 64 n + l` has its low nibble at `n` of `ql[64 h + l]`; value `128 h + 32 s + l` its high bits at `2 s` of
@@ -34,6 +36,38 @@ pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
             }
         }
     });
+}
+
+/// The kernels' view.
+pub struct Q6K;
+
+impl Packed for Q6K {
+    const BYTES: usize = 210;
+    const GROUP: usize = 16;
+    const ZERO: Zero = Zero::Offset(32);
+    const FINE: bool = false;
+
+    #[inline(always)]
+    fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
+        let nibble = simd.splat_byte(15);
+        let mut codes = [simd.splat_byte(0); 4];
+        for half in 0..2 {
+            let low = simd.load_bytes(&span[64 * half..]);
+            let high = &span[128 + 32 * half..];
+            let (first, second) =
+                (packed::span_pairs::<S, false>(simd, high), packed::span_pairs::<S, true>(simd, high));
+            codes[2 * half] = simd.or(simd.and(low, nibble), simd.shift_left::<4>(first));
+            codes[2 * half + 1] = simd.or(simd.and(simd.shift_right::<4>(low), nibble), simd.shift_left::<4>(second));
+        }
+        codes
+    }
+
+    #[inline(always)]
+    fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        let scales: &[u8; 16] = span[192..].first_chunk().expect("a span holds 16 scales");
+        let scales = scales.map(|scale| scale as i8);
+        simd.mul(simd.load_i8(&scales), simd.splat(simd.f16_to_f32(packed::half_at(span, 208))))
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! `q8_0`: 32 values of 8 bits, `x = d q`.
 
-use super::{block, f16};
+use super::packed::{Packed, Zero};
+use super::{block, f16, packed};
+use crate::isa::Simd;
 
 block::block! {
     /// Signed codes with one scale.
@@ -21,6 +23,31 @@ pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
             *out = d * f32::from(q as i8);
         }
     });
+}
+
+/// The kernels' view.
+pub struct Q8_0;
+
+impl Packed for Q8_0 {
+    const BYTES: usize = 8 * 34;
+    const GROUP: usize = 32;
+    const ZERO: Zero = Zero::Signed;
+    const FINE: bool = true;
+
+    #[inline(always)]
+    fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
+        let mut codes = [simd.splat_byte(0); 4];
+        for (i, codes) in codes.iter_mut().enumerate() {
+            let signed = simd.load_halves(&span[68 * i + 2..], &span[68 * i + 36..]);
+            *codes = simd.xor(signed, simd.splat_byte(S::BIAS));
+        }
+        codes
+    }
+
+    #[inline(always)]
+    fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        packed::halves(simd, span, 0, 34)
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,328 @@
+//! What kernels ask of a block format: its codes as bytes in their natural order, and the scales of their groups.
+//!
+//! The unit is a span of 256 values: one block of the K formats, eight of the others.
+
+use crate::isa::{LANES, Simd};
+
+/// Values in a span.
+pub const SPAN: usize = 256;
+
+/// How codes become values: always `scale * code - something`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zero {
+    /// `scale * code - minimum`, each group with a minimum of its own; codes are unsigned, at most 127.
+    Minima,
+    /// `scale * (code - offset)`; codes are unsigned, at most 127.
+    Offset(u8),
+    /// `scale * code`, codes signed, given with [`Simd::BIAS`] added.
+    Signed,
+}
+
+/// A block format that integer kernels can read.
+pub trait Packed: 'static {
+    /// Bytes of a span.
+    const BYTES: usize;
+    /// Values that share a scale: 16 or 32.
+    const GROUP: usize;
+    /// How codes become values.
+    const ZERO: Zero;
+    /// Whether activations are rounded to int8 with one scale per 32 values, or per span (which is cheaper; for formats
+    /// whose blocks are spans).
+    const FINE: bool;
+
+    /// The codes of a span, 64 in each vector.
+    fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4];
+
+    /// The scale of each group of 16.
+    fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32;
+
+    /// What is subtracted from the values of each group of 16, for [`Zero::Minima`].
+    fn minima<S: Simd>(simd: S, _span: &[u8]) -> S::F32 {
+        simd.splat(0.0)
+    }
+
+    /// Unpacks the spans of 16 rows, `stride` bytes apart, so that lanes are rows.
+    #[inline(always)]
+    fn unpack<S: Simd>(simd: S, rows: &[u8], stride: usize, slot: &mut Slot) {
+        unpack_row_by_row::<S, Self>(simd, rows, stride, slot);
+    }
+}
+
+/// What has to be taken from the codes as kernels see them.
+#[inline(always)]
+pub fn offset<S: Simd, P: Packed + ?Sized>() -> u8 {
+    match P::ZERO {
+        Zero::Minima => 0,
+        Zero::Offset(offset) => offset,
+        Zero::Signed => S::BIAS,
+    }
+}
+
+/// Vectors of 16 rows that a tile holds at most.
+pub const TILE_ROWS: usize = 4;
+
+/// A span of some rows, unpacked so that lanes are rows; fits the first-level cache.
+#[repr(align(64))]
+pub struct Tile {
+    /// Four codes of each row: (64, vectors of rows, 16 rows, 4).
+    pub codes: [u8; SPAN * TILE_ROWS * LANES],
+    /// Scales: (groups, vectors of rows, 16 rows).
+    pub scales: [f32; SPAN / 16 * TILE_ROWS * LANES],
+    /// Minima, for formats that have them: (groups, vectors of rows, 16 rows).
+    pub minima: [f32; SPAN / 16 * TILE_ROWS * LANES],
+}
+
+impl Tile {
+    /// All zero.
+    pub fn new() -> Self {
+        Self {
+            codes: [0; SPAN * TILE_ROWS * LANES],
+            scales: [0.0; SPAN / 16 * TILE_ROWS * LANES],
+            minima: [0.0; SPAN / 16 * TILE_ROWS * LANES],
+        }
+    }
+}
+
+impl Default for Tile {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The place of one vector of rows in a tile of `vectors`.
+pub struct Slot<'a> {
+    /// The tile.
+    pub tile: &'a mut Tile,
+    /// How many vectors of rows the tile has.
+    pub vectors: usize,
+    /// Which one this is.
+    pub vector: usize,
+}
+
+impl Slot<'_> {
+    /// Sets codes `4 * four .. 4 * four + 4` of each row.
+    #[inline(always)]
+    pub fn set_codes<S: Simd>(&mut self, simd: S, four: usize, codes: S::Bytes) {
+        simd.store_bytes(codes, &mut self.tile.codes[(four * self.vectors + self.vector) * 64..]);
+    }
+
+    /// Sets the scale of a group in each row.
+    #[inline(always)]
+    pub fn set_scales<S: Simd>(&mut self, simd: S, group: usize, scales: S::F32) {
+        simd.store(scales, &mut self.tile.scales[(group * self.vectors + self.vector) * LANES..]);
+    }
+
+    /// Sets the minimum of a group in each row.
+    #[inline(always)]
+    pub fn set_minima<S: Simd>(&mut self, simd: S, group: usize, minima: S::F32) {
+        simd.store(minima, &mut self.tile.minima[(group * self.vectors + self.vector) * LANES..]);
+    }
+}
+
+/// The default of [`Packed::unpack`]: unpacks each row as for a dot product, then turns the square.
+#[inline(always)]
+fn unpack_row_by_row<S: Simd, P: Packed + ?Sized>(simd: S, rows: &[u8], stride: usize, slot: &mut Slot) {
+    let mut codes = [0; LANES * SPAN];
+    let mut scales = [0; LANES * 64];
+    let mut minima = [0; LANES * 64];
+    for row in 0..LANES {
+        let span = &rows[row * stride..][..P::BYTES];
+        let quarters = P::codes(simd, span);
+        for (i, quarter) in quarters.into_iter().enumerate() {
+            simd.store_bytes(quarter, &mut codes[row * SPAN + 64 * i..]);
+        }
+        simd.store_bytes(simd.bytes_from_f32(P::scales(simd, span)), &mut scales[64 * row..]);
+        if P::ZERO == Zero::Minima {
+            simd.store_bytes(simd.bytes_from_f32(P::minima(simd, span)), &mut minima[64 * row..]);
+        }
+    }
+    for i in 0..SPAN / 16 {
+        let fours = simd.transpose(&codes, 16 * i, SPAN);
+        for (j, four) in fours.into_iter().enumerate() {
+            slot.set_codes(simd, 4 * i + j, four);
+        }
+    }
+    let wide = P::GROUP / 16;
+    for i in 0..4 {
+        let of_groups = simd.transpose(&scales, 16 * i, 64);
+        for j in (0..4).step_by(wide) {
+            slot.set_scales(simd, (4 * i + j) / wide, simd.f32_from_bytes(of_groups[j]));
+        }
+        if P::ZERO == Zero::Minima {
+            let of_groups = simd.transpose(&minima, 16 * i, 64);
+            for j in (0..4).step_by(wide) {
+                slot.set_minima(simd, (4 * i + j) / wide, simd.f32_from_bytes(of_groups[j]));
+            }
+        }
+    }
+}
+
+/// The half float at `at`, as bits.
+#[inline(always)]
+pub(super) fn half_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+/// The half floats at `first`, `first + stride`, ...: one per block of 32, each in the lanes of its two groups of 16.
+#[inline(always)]
+pub(super) fn halves<S: Simd>(simd: S, span: &[u8], first: usize, stride: usize) -> S::F32 {
+    let mut halves = [0; 8];
+    for (i, half) in halves.iter_mut().enumerate() {
+        *half = half_at(span, first + i * stride);
+    }
+    simd.load_f16_twice(halves)
+}
+
+/// Nibbles of two blocks of 32 whose 16 bytes start at `first` and `second`: low ones first, then high ones, per block.
+#[inline(always)]
+pub(super) fn block_nibbles<S: Simd>(simd: S, span: &[u8], first: usize, second: usize) -> S::Bytes {
+    let (a, b) = (&span[first..], &span[second..]);
+    let bytes = simd.load_quarters(a, a, b, b);
+    simd.and(simd.shift_right_quarters::<0, 4, 0, 4>(bytes), simd.splat_byte(15))
+}
+
+/// Nibbles of 32 bytes: low ones first, then high ones.
+#[inline(always)]
+pub(super) fn span_nibbles<S: Simd>(simd: S, bytes: &[u8]) -> S::Bytes {
+    let bytes = simd.load_halves(bytes, bytes);
+    simd.and(simd.shift_right_quarters::<0, 0, 4, 4>(bytes), simd.splat_byte(15))
+}
+
+/// Two bits of 32 bytes: those from bit `4 * HIGH` on, then those two bits further up.
+#[inline(always)]
+pub(super) fn span_pairs<S: Simd, const HIGH: bool>(simd: S, bytes: &[u8]) -> S::Bytes {
+    let bytes = simd.load_halves(bytes, bytes);
+    let shifted = if HIGH {
+        simd.shift_right_quarters::<4, 4, 6, 6>(bytes)
+    } else {
+        simd.shift_right_quarters::<0, 0, 2, 2>(bytes)
+    };
+    simd.and(shifted, simd.splat_byte(3))
+}
+
+/// One bit of 32 bytes each, moved left by `LEFT`: quarter `q` has bits `2 q`, then bits `2 q + 1`.
+#[inline(always)]
+pub(super) fn span_bits<S: Simd, const LEFT: u32>(simd: S, bytes: &[u8]) -> [S::Bytes; 4] {
+    let bytes = simd.load_halves(bytes, bytes);
+    let one = simd.splat_byte(1);
+    [
+        simd.shift_left::<LEFT>(simd.and(simd.shift_right_quarters::<0, 0, 1, 1>(bytes), one)),
+        simd.shift_left::<LEFT>(simd.and(simd.shift_right_quarters::<2, 2, 3, 3>(bytes), one)),
+        simd.shift_left::<LEFT>(simd.and(simd.shift_right_quarters::<4, 4, 5, 5>(bytes), one)),
+        simd.shift_left::<LEFT>(simd.and(simd.shift_right_quarters::<6, 6, 7, 7>(bytes), one)),
+    ]
+}
+
+/// Evaluates `$body` with `$packed` standing for the kernels' view of `$format`, or `$other` where there is none.
+macro_rules! with_packed {
+    ($format:expr, $packed:ident => $body:expr, _ => $other:expr) => {
+        with_packed!(@ $format, $packed, $body, $other;
+            Q4_0 = q4_0::Q4_0, Q4_1 = q4_1::Q4_1, Q5_0 = q5_0::Q5_0, Q5_1 = q5_1::Q5_1, Q8_0 = q8_0::Q8_0,
+            Q2K = q2_k::Q2K, Q3K = q3_k::Q3K, Q4K = q4_k::Q4K, Q5K = q5_k::Q5K, Q6K = q6_k::Q6K,
+            IQ4NL = iq4_nl::Iq4Nl, IQ4XS = iq4_xs::Iq4Xs, MXFP4 = mxfp4::Mxfp4)
+    };
+    (@ $format:expr, $packed:ident, $body:expr, $other:expr; $($variant:ident = $file:ident::$name:ident),+) => {
+        match $format {
+            $($crate::formats::Format::$variant => {
+                type $packed = $crate::formats::$file::$name;
+                $body
+            })+
+            _ => $other,
+        }
+    };
+}
+
+pub(crate) use with_packed;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::{Format, dequantize};
+    use crate::isa::{Isa, Kernel};
+
+    /// The values of 16 rows of one span each, first through `codes`, then through `unpack`.
+    struct Values<'a, P>(&'a [u8], std::marker::PhantomData<P>);
+
+    impl<P: Packed> Kernel for Values<'_, P> {
+        type Output = [Vec<f32>; 2];
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> Self::Output {
+            let offset = offset::<S, P>();
+            let value = |code: u8, scale: f32, minimum: f32| {
+                scale
+                    * if S::BIAS == 0 && P::ZERO == Zero::Signed {
+                        f32::from(code as i8)
+                    } else {
+                        f32::from(code) - f32::from(offset)
+                    }
+                    - minimum
+            };
+            let mut by_row = Vec::new();
+            for span in self.0.chunks_exact(P::BYTES) {
+                let (mut codes, mut scales, mut minima) = ([0; SPAN], [0.0; 16], [0.0; 16]);
+                for (i, quarter) in P::codes(simd, span).into_iter().enumerate() {
+                    simd.store_bytes(quarter, &mut codes[64 * i..]);
+                }
+                simd.store(P::scales(simd, span), &mut scales);
+                simd.store(P::minima(simd, span), &mut minima);
+                by_row.extend((0..SPAN).map(|i| value(codes[i], scales[i / 16], minima[i / 16])));
+            }
+            let mut tile = Box::<Tile>::default();
+            let (vectors, vector) = (3, 1);
+            P::unpack(simd, self.0, P::BYTES, &mut Slot { tile: &mut tile, vectors, vector });
+            let mut by_panel = Vec::new();
+            for row in 0..LANES {
+                for i in 0..SPAN {
+                    let code = tile.codes[(i / 4 * vectors + vector) * 64 + 4 * row + i % 4];
+                    let group = (i / P::GROUP * vectors + vector) * LANES + row;
+                    by_panel.push(value(code, tile.scales[group], tile.minima[group]));
+                }
+            }
+            [by_row, by_panel]
+        }
+    }
+
+    /// Random spans with finite values.
+    fn spans(format: Format, count: usize) -> (Vec<u8>, Vec<f32>) {
+        let mut state = format.id() + 1;
+        let (mut bytes, mut values) = (Vec::new(), Vec::new());
+        let mut span = vec![0; format.row_bytes(SPAN).unwrap()];
+        let mut out = [0.0; SPAN];
+        while values.len() < count * SPAN {
+            for byte in &mut span {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                *byte = (state >> 24) as u8;
+            }
+            dequantize(format, &span, &mut out).unwrap();
+            if out.iter().all(|x| x.is_finite()) {
+                bytes.extend_from_slice(&span);
+                values.extend_from_slice(&out);
+            }
+        }
+        (bytes, values)
+    }
+
+    #[test]
+    fn codes_scales_and_minima_give_the_values_of_the_oracle() {
+        let mut seen = 0;
+        for &format in Format::ALL {
+            with_packed!(format, P => {
+                seen += 1;
+                assert_eq!(Some(P::BYTES), format.row_bytes(SPAN));
+                assert_eq!(P::FINE, format.block_values() == 32);
+                let (bytes, expected) = spans(format, LANES);
+                for isa in Isa::available() {
+                    let found = isa.run(Values::<P>(&bytes, std::marker::PhantomData));
+                    for (found, way) in found.iter().zip(["codes", "unpack"]) {
+                        for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                            let error = (found - expected).abs();
+                            assert!(error <= 1e-6 * expected.abs().max(1e-3), "{format}, {}, {way}, {i}: {found} {expected}", isa.name());
+                        }
+                    }
+                }
+            }, _ => {});
+        }
+        assert_eq!(seen, 13);
+    }
+}
