@@ -75,7 +75,7 @@ impl Simd for Scalar {
     const NAME: &'static str = "scalar";
     const BIAS: u8 = 0;
     const TILE_ROWS: usize = 1;
-    const TILE_TOKENS: usize = 2;
+    const TILE_TOKENS: usize = 1;
 
     fn detect() -> Option<Self> {
         Some(Self::NEW)
@@ -97,11 +97,11 @@ impl Simd for Scalar {
     fn store(self, x: F32, out: &mut [f32]) {
         out[..LANES].copy_from_slice(&x);
     }
-    #[inline(always)]
+    #[inline]
     fn load_f16(self, x: &[u16]) -> F32 {
         map(first::<u16, LANES>(x), f16::to_f32)
     }
-    #[inline(always)]
+    #[inline]
     fn load_f16_bytes(self, x: &[u8]) -> F32 {
         let (halves, _) = x[..2 * LANES].as_chunks::<2>();
         map(first::<[u8; 2], LANES>(halves), f16::read)
@@ -111,7 +111,7 @@ impl Simd for Scalar {
         let (halves, _) = x[..2 * LANES].as_chunks::<2>();
         map(first::<[u8; 2], LANES>(halves), bfloat16_to_f32)
     }
-    #[inline(always)]
+    #[inline]
     fn store_f16(self, x: F32, out: &mut [u16]) {
         out[..LANES].copy_from_slice(&map(x, f16::from_f32));
     }
@@ -127,7 +127,7 @@ impl Simd for Scalar {
     fn load_u8(self, x: &[u8; 16]) -> F32 {
         map(*x, f32::from)
     }
-    #[inline(always)]
+    #[inline]
     fn load_u8_twice(self, x: [u8; 8]) -> F32 {
         let mut out = [0.0; LANES];
         for (i, out) in out.iter_mut().enumerate() {
@@ -135,7 +135,7 @@ impl Simd for Scalar {
         }
         out
     }
-    #[inline(always)]
+    #[inline]
     fn load_f16_twice(self, x: [u16; 8]) -> F32 {
         let mut out = [0.0; LANES];
         for (i, out) in out.iter_mut().enumerate() {
@@ -187,11 +187,11 @@ impl Simd for Scalar {
     fn reduce_max(self, x: F32) -> f32 {
         fold(x, |a, b| if a > b { a } else { b })
     }
-    #[inline(always)]
+    #[inline]
     fn round(self, x: F32) -> I32 {
         map(x, round)
     }
-    #[inline(always)]
+    #[inline]
     fn mul_power_of_two(self, x: F32, n: I32) -> F32 {
         self.mul(x, map(n, |n| f32::from_bits((n.wrapping_add(127) as u32) << 23)))
     }
@@ -245,7 +245,7 @@ impl Simd for Scalar {
     fn splat_byte(self, x: u8) -> Bytes {
         [x; 64]
     }
-    #[inline(always)]
+    #[inline]
     fn splat_four(self, x: &[i8]) -> Bytes {
         let four: [i8; 4] = first(x);
         let mut out = [0; 64];
@@ -274,7 +274,7 @@ impl Simd for Scalar {
     fn shift_left<const N: u32>(self, x: Bytes) -> Bytes {
         map(x, |x| x << N)
     }
-    #[inline(always)]
+    #[inline]
     fn shift_right_quarters<const A: u32, const B: u32, const C: u32, const D: u32>(self, x: Bytes) -> Bytes {
         let mut out = x;
         for i in 0..16 {
@@ -285,11 +285,11 @@ impl Simd for Scalar {
         }
         out
     }
-    #[inline(always)]
+    #[inline]
     fn lookup(self, table: &[u8; 16], codes: Bytes) -> Bytes {
         map(codes, |code| table[usize::from(code & 15)])
     }
-    #[inline(always)]
+    #[inline]
     fn expand_bits(self, bits: u64) -> Bytes {
         let mut out = [0; 64];
         for (i, out) in out.iter_mut().enumerate() {
@@ -298,7 +298,7 @@ impl Simd for Scalar {
         out
     }
 
-    #[inline(always)]
+    #[inline]
     fn dot(self, sum: I32, w: Bytes, x: Bytes) -> I32 {
         let mut out = sum;
         for i in 0..LANES {
@@ -308,7 +308,7 @@ impl Simd for Scalar {
         }
         out
     }
-    #[inline(always)]
+    #[inline]
     fn dot_signed(self, sum: I32, w: Bytes, x: Bytes) -> I32 {
         let mut out = sum;
         for i in 0..LANES {
@@ -318,7 +318,7 @@ impl Simd for Scalar {
         }
         out
     }
-    #[inline(always)]
+    #[inline]
     fn mul_add_groups<const QUARTER: usize>(self, sum: F32, products: I32, scales: F32) -> F32 {
         let mut out = sum;
         for i in 0..LANES {
@@ -327,7 +327,7 @@ impl Simd for Scalar {
         out
     }
 
-    #[inline(always)]
+    #[inline]
     fn transpose(self, bytes: &[u8], start: usize, stride: usize) -> [Bytes; 4] {
         let mut out = [[0; 64]; 4];
         for row in 0..LANES {
@@ -338,7 +338,7 @@ impl Simd for Scalar {
         }
         out
     }
-    #[inline(always)]
+    #[inline]
     fn byte_to_f32<const I: u32>(self, x: Bytes) -> F32 {
         let mut out = [0.0; LANES];
         for (i, out) in out.iter_mut().enumerate() {
@@ -346,7 +346,7 @@ impl Simd for Scalar {
         }
         out
     }
-    #[inline(always)]
+    #[inline]
     fn signed_byte_to_f32<const I: u32>(self, x: Bytes) -> F32 {
         let mut out = [0.0; LANES];
         for (i, out) in out.iter_mut().enumerate() {
@@ -354,7 +354,7 @@ impl Simd for Scalar {
         }
         out
     }
-    #[inline(always)]
+    #[inline]
     fn half_to_f32<const I: u32>(self, x: Bytes) -> F32 {
         let mut out = [0.0; LANES];
         for (i, out) in out.iter_mut().enumerate() {

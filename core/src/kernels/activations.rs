@@ -1,15 +1,54 @@
 //! The right-hand side of matrix products, made once for all the matrices that it meets.
 
 use crate::formats::Format;
-use crate::isa::{Isa, Pool};
+use crate::formats::packed::{Packed, SPAN, with_packed};
+use crate::isa::{Chunks, Isa, Kernel, LANES, Pool, Simd};
+
+/// From so many tokens on, matrices are multiplied in tiles whose lanes are rows; below, row by row.
+pub(super) const TILED_FROM: usize = 10;
+
+/// Below so many values, the work is not worth waking another thread.
+const PARALLEL_FROM: usize = 1 << 14;
 
 /// Floats of some tokens, in the forms that the products read. Buffers are kept from one use to the next.
 #[derive(Default)]
 pub struct Activations {
     tokens: usize,
     columns: usize,
-    x: Vec<f32>,
+    isa: Option<Isa>,
+    floats: Option<Vec<f32>>,
+    fine: Rounded,
+    coarse: Rounded,
 }
+
+/// The int8 form: `x = scale * code`, the scale of a span or of 32 values being its largest magnitude / 127, the code
+/// the nearest integer, ties to even. Columns are padded to whole spans with zeros.
+#[derive(Default)]
+pub(super) struct Rounded {
+    present: bool,
+    /// For products row by row: (spans, tokens).
+    pub(super) spans: Vec<TokenSpan>,
+    /// For products in tiles: (spans, tiles of tokens, 64 x 4 values, tokens of the tile, 4).
+    pub(super) codes: Vec<i8>,
+    /// For products in tiles: (spans, tiles of tokens, scales per span, tokens of the tile).
+    pub(super) scales: Vec<f32>,
+    /// For products in tiles: sums of the codes of each group of 32 (fine) or 16 (coarse); (spans, tiles of tokens,
+    /// groups, tokens of the tile).
+    pub(super) sums: Vec<i32>,
+}
+
+/// A span of one token.
+#[derive(Clone)]
+#[repr(C, align(64))]
+pub(super) struct TokenSpan {
+    pub(super) codes: [i8; SPAN],
+    /// Scale of each group of 16.
+    pub(super) scales: [f32; LANES],
+    /// Sum of the codes of each group of 16; where scales are fine, times the scale.
+    pub(super) sums: [f32; LANES],
+}
+
+const EMPTY: TokenSpan = TokenSpan { codes: [0; SPAN], scales: [0.0; LANES], sums: [0.0; LANES] };
 
 impl Activations {
     /// Empty, without buffers.
@@ -18,12 +57,40 @@ impl Activations {
     }
 
     /// Takes `x`, (tokens, columns), for products with matrices of the given formats.
-    pub fn set(&mut self, _pool: &Pool, _isa: Isa, x: &[f32], columns: usize, _formats: &[Format]) {
+    pub fn set(&mut self, pool: &Pool, isa: Isa, x: &[f32], columns: usize, formats: &[Format]) {
         assert!(columns > 0 && x.len().is_multiple_of(columns), "whole rows of activations");
         self.tokens = x.len() / columns;
         self.columns = columns;
-        self.x.clear();
-        self.x.extend_from_slice(x);
+        self.isa = Some(isa);
+        (self.fine.present, self.coarse.present) = (false, false);
+        let mut floats = false;
+        for &format in formats {
+            with_packed!(format, P => if P::FINE { self.fine.present = true } else { self.coarse.present = true },
+                         _ => floats = true);
+        }
+        let shape = Shape { tokens: self.tokens, columns, tile: isa.run(TileTokens) };
+        if self.fine.present {
+            self.fine.fill::<true>(pool, isa, x, shape);
+        }
+        if self.coarse.present {
+            self.coarse.fill::<false>(pool, isa, x, shape);
+        }
+        if floats {
+            self.set_floats(x);
+        } else if let Some(floats) = &mut self.floats {
+            floats.clear();
+        }
+    }
+
+    /// Copies the rows, each padded with zeros to whole vectors.
+    fn set_floats(&mut self, x: &[f32]) {
+        let padded = self.padded_columns();
+        let floats = self.floats.get_or_insert_default();
+        floats.clear();
+        floats.resize(self.tokens * padded, 0.0);
+        for (to, from) in floats.chunks_exact_mut(padded).zip(x.chunks_exact(self.columns)) {
+            to[..from.len()].copy_from_slice(from);
+        }
     }
 
     /// How many tokens were set.
@@ -36,7 +103,257 @@ impl Activations {
         self.columns
     }
 
-    pub(super) fn token(&self, token: usize) -> &[f32] {
-        &self.x[token * self.columns..][..self.columns]
+    /// Columns of the float form.
+    pub(super) fn padded_columns(&self) -> usize {
+        self.columns.next_multiple_of(LANES)
+    }
+
+    /// The float form, (tokens, padded columns).
+    pub(super) fn floats(&self) -> &[f32] {
+        let floats = self.floats.as_deref().unwrap_or(&[]);
+        assert_eq!(floats.len(), self.tokens * self.padded_columns(), "activations were set for a float format");
+        floats
+    }
+
+    /// The int8 form with fine or coarse scales, for this instruction set.
+    pub(super) fn rounded(&self, isa: Isa, fine: bool) -> &Rounded {
+        let rounded = if fine { &self.fine } else { &self.coarse };
+        assert!(rounded.present, "activations were set for a format of this kind");
+        assert!(self.isa == Some(isa), "activations were set for this instruction set");
+        rounded
+    }
+}
+
+/// What the layout depends on.
+#[derive(Clone, Copy)]
+struct Shape {
+    tokens: usize,
+    columns: usize,
+    /// Tokens of a tile at most.
+    tile: usize,
+}
+
+struct TileTokens;
+
+impl Kernel for TileTokens {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) -> usize {
+        S::TILE_TOKENS
+    }
+}
+
+/// Cuts tokens into tiles of at most `size`, as even as possible: first token and number of each.
+pub(super) fn token_tiles(tokens: usize, size: usize) -> impl Iterator<Item = (usize, usize)> {
+    let count = tokens.div_ceil(size);
+    (0..count).map(move |i| {
+        let (first, end) = (i * tokens / count, (i + 1) * tokens / count);
+        (first, end - first)
+    })
+}
+
+impl Rounded {
+    fn fill<const FINE: bool>(&mut self, pool: &Pool, isa: Isa, x: &[f32], shape: Shape) {
+        let Shape { tokens, columns, .. } = shape;
+        let spans = columns.div_ceil(SPAN);
+        let parallel = x.len() >= PARALLEL_FROM;
+        if tokens < TILED_FROM {
+            self.spans.resize(spans * tokens, EMPTY);
+            let parts = Chunks::new(&mut self.spans, tokens.max(1));
+            let part = |i: usize| isa.run(RoundSpan::<FINE> { x, shape, span: i, out: parts.claim(i) });
+            if parallel { pool.each(parts.count(), &part) } else { (0..parts.count()).for_each(part) }
+        } else {
+            let (scale_count, sum_count) = if FINE { (8, 8) } else { (1, 16) };
+            self.codes.resize(spans * tokens * SPAN, 0);
+            self.scales.resize(spans * tokens * scale_count, 0.0);
+            self.sums.resize(spans * tokens * sum_count, 0);
+            let codes = Chunks::new(&mut self.codes, tokens * SPAN);
+            let scales = Chunks::new(&mut self.scales, tokens * scale_count);
+            let sums = Chunks::new(&mut self.sums, tokens * sum_count);
+            let part = |i: usize| {
+                let (codes, scales, sums) = (codes.claim(i), scales.claim(i), sums.claim(i));
+                isa.run(RoundTiles::<FINE> { x, shape, span: i, codes, scales, sums });
+            };
+            if parallel { pool.each(spans, &part) } else { (0..spans).for_each(part) }
+        }
+    }
+}
+
+/// One span of one token, rounded.
+struct Span {
+    codes: [i8; SPAN],
+    /// Of groups of 32.
+    scales: [f32; 8],
+    /// Of groups of 16.
+    sums: [i32; LANES],
+}
+
+/// Rounds columns `span * 256 ..` of one token.
+#[inline(always)]
+fn round_span<S: Simd, const FINE: bool>(simd: S, token: &[f32], span: usize) -> Span {
+    let x = &token[span * SPAN..];
+    let mut padded = [0.0; SPAN];
+    let x: &[f32; SPAN] = if let Some(x) = x.first_chunk() {
+        x
+    } else {
+        padded[..x.len()].copy_from_slice(x);
+        &padded
+    };
+    let mut out = Span { codes: [0; SPAN], scales: [0.0; 8], sums: [0; LANES] };
+    let mut largest = simd.splat(0.0);
+    if !FINE {
+        for x in x.as_chunks::<LANES>().0 {
+            largest = simd.max(simd.abs(simd.load(x)), largest);
+        }
+    }
+    for (i, x) in x.as_chunks::<32>().0.iter().enumerate() {
+        if FINE {
+            largest = simd.max(simd.abs(simd.load(&x[..16])), simd.abs(simd.load(&x[16..])));
+        }
+        let largest = simd.reduce_max(largest);
+        out.scales[i] = largest / 127.0;
+        // So small that its inverse overflows: zero.
+        let inverse = simd.splat(if largest > 1e-36 { 127.0 / largest } else { 0.0 });
+        for j in 0..2 {
+            let codes = simd.round(simd.mul(simd.load(&x[16 * j..]), inverse));
+            simd.store_i8(codes, &mut out.codes[32 * i + 16 * j..]);
+            out.sums[2 * i + j] = simd.reduce_add_i32(codes);
+        }
+    }
+    out
+}
+
+/// Rounds a span of all tokens for products row by row.
+struct RoundSpan<'a, const FINE: bool> {
+    x: &'a [f32],
+    shape: Shape,
+    span: usize,
+    out: &'a mut [TokenSpan],
+}
+
+impl<const FINE: bool> Kernel for RoundSpan<'_, FINE> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for (x, out) in self.x.chunks_exact(self.shape.columns).zip(self.out) {
+            let rounded = round_span::<S, FINE>(simd, x, self.span);
+            out.codes = rounded.codes;
+            for i in 0..LANES {
+                out.scales[i] = rounded.scales[i / 2];
+                out.sums[i] = rounded.sums[i] as f32 * if FINE { out.scales[i] } else { 1.0 };
+            }
+        }
+    }
+}
+
+/// Rounds a span of all tokens for products in tiles.
+struct RoundTiles<'a, const FINE: bool> {
+    x: &'a [f32],
+    shape: Shape,
+    span: usize,
+    codes: &'a mut [i8],
+    scales: &'a mut [f32],
+    sums: &'a mut [i32],
+}
+
+impl<const FINE: bool> Kernel for RoundTiles<'_, FINE> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let (scale_count, sum_count) = if FINE { (8, 8) } else { (1, 16) };
+        for (first, count) in token_tiles(self.shape.tokens, self.shape.tile) {
+            let codes = &mut self.codes[first * SPAN..][..count * SPAN];
+            let scales = &mut self.scales[first * scale_count..][..count * scale_count];
+            let sums = &mut self.sums[first * sum_count..][..count * sum_count];
+            for t in 0..count {
+                let token = &self.x[(first + t) * self.shape.columns..][..self.shape.columns];
+                let rounded = round_span::<S, FINE>(simd, token, self.span);
+                for (from, to) in rounded.codes.as_chunks::<4>().0.iter().zip(codes.chunks_exact_mut(4 * count)) {
+                    to[4 * t..4 * t + 4].copy_from_slice(from);
+                }
+                if FINE {
+                    for i in 0..8 {
+                        scales[i * count + t] = rounded.scales[i];
+                        sums[i * count + t] = rounded.sums[2 * i] + rounded.sums[2 * i + 1];
+                    }
+                } else {
+                    scales[t] = rounded.scales[0];
+                    for (i, &sum) in rounded.sums.iter().enumerate() {
+                        sums[i * count + t] = sum;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_of_tokens_are_even_and_cover_all() {
+        for tokens in 0..70 {
+            for size in 1..8 {
+                let tiles: Vec<_> = token_tiles(tokens, size).collect();
+                assert_eq!(tiles.len(), tokens.div_ceil(size));
+                let mut next = 0;
+                for (first, count) in tiles {
+                    assert_eq!(first, next);
+                    assert!(count <= size && count >= tokens / tokens.div_ceil(size));
+                    next += count;
+                }
+                assert_eq!(next, tokens);
+            }
+        }
+    }
+
+    #[test]
+    fn rounding_is_the_same_on_every_instruction_set_and_off_by_half_a_step_at_most() {
+        let pool = Pool::new(2);
+        let columns = 256 + 96;
+        for tokens in [1, 3, TILED_FROM + 3] {
+            let x: Vec<f32> = (0..tokens * columns).map(|i| (i as f32 * 0.37).sin() * (1.0 + (i % 7) as f32)).collect();
+            for (format, fine) in [(Format::Q4_0, true), (Format::Q4K, false)] {
+                for isa in Isa::available() {
+                    let mut activations = Activations::new();
+                    activations.set(&pool, isa, &x, columns, &[format]);
+                    let rounded = activations.rounded(isa, fine);
+                    let tile = isa.run(TileTokens);
+                    for t in 0..tokens {
+                        for i in 0..2 * SPAN {
+                            let expected = if i < columns { x[t * columns + i] } else { 0.0 };
+                            let (code, scale) = code_and_scale(rounded, fine, tokens, tile, t, i);
+                            let error = (f32::from(code) * scale - expected).abs();
+                            assert!(error <= 0.5001 * scale, "{}, {tokens}, {t}, {i}", isa.name());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Finds one value in either layout.
+    fn code_and_scale(x: &Rounded, fine: bool, tokens: usize, tile: usize, t: usize, i: usize) -> (i8, f32) {
+        let span = i / SPAN;
+        if tokens < TILED_FROM {
+            let x = &x.spans[span * tokens + t];
+            let in_group: i32 = x.codes[i % SPAN / 16 * 16..][..16].iter().map(|&code| i32::from(code)).sum();
+            let scale = x.scales[i % SPAN / 16];
+            assert!((x.sums[i % SPAN / 16] - in_group as f32 * if fine { scale } else { 1.0 }).abs() < 1e-3);
+            return (x.codes[i % SPAN], scale);
+        }
+        let (first, count) =
+            token_tiles(tokens, tile).find(|(first, count)| (*first..first + count).contains(&t)).unwrap();
+        let at = span * tokens + first;
+        let code = |i: usize| x.codes[at * SPAN + i % SPAN / 4 * 4 * count + 4 * (t - first) + i % 4];
+        let (group, groups) = if fine { (32, 8) } else { (16, 16) };
+        let in_group: i32 = (i / group * group..(i / group + 1) * group).map(|i| i32::from(code(i))).sum();
+        assert_eq!(x.sums[at * groups + i % SPAN / group * count + t - first], in_group);
+        let scale = if fine { x.scales[at * 8 + i % SPAN / 32 * count + t - first] } else { x.scales[at + t - first] };
+        (code(i), scale)
     }
 }

@@ -1,8 +1,24 @@
 //! Products of a weight matrix, as the file holds it, with the activations of some tokens.
 
+use std::marker::PhantomData;
+
 use super::Activations;
+use super::activations::TILED_FROM;
+use super::decode::Rows;
+use super::prefill::{PanelOfRows, PanelWidth};
+use super::unpacked::{Bf16, F16, F32, FloatRows, Floats};
+use crate::formats::packed::{Packed, with_packed};
 use crate::formats::{self, Format};
-use crate::isa::{Isa, Panels, Pool};
+use crate::isa::{Isa, LANES, Panels, Pool};
+
+/// Bytes of weights that a thread should read in one go: less costs bandwidth, more leaves others waiting at the end.
+const PIECE_BYTES: usize = 512 * 1024;
+
+/// Bytes of weights, times tokens, below which another thread is not worth waking.
+const PARALLEL_FROM_BYTES: usize = 32 * 1024;
+
+/// Rows of a panel of floats.
+const FLOAT_PANEL: usize = 32;
 
 /// A weight matrix as the file holds it: `rows` rows of `columns` values, row after row.
 #[derive(Clone, Copy, Debug)]
@@ -23,9 +39,9 @@ impl<'a> Matrix<'a> {
         self.bytes.len() / self.rows.max(1)
     }
 
-    /// The bytes of row `row`.
-    pub fn row(&self, row: usize) -> &'a [u8] {
-        &self.bytes[row * self.row_bytes()..][..self.row_bytes()]
+    /// The bytes of `count` rows from `first` on.
+    pub fn rows_from(&self, first: usize, count: usize) -> &'a [u8] {
+        &self.bytes[first * self.row_bytes()..][..count * self.row_bytes()]
     }
 
     fn check(&self) {
@@ -38,27 +54,83 @@ impl<'a> Matrix<'a> {
 ///
 /// `x` was set for this format and instruction set. The format is one that the core computes with
 /// ([`Format::is_supported`]).
-pub fn matmul(pool: &Pool, _isa: Isa, weights: &Matrix, x: &Activations, out: &mut [f32]) {
+pub fn matmul(pool: &Pool, isa: Isa, weights: &Matrix, x: &Activations, out: &mut [f32]) {
     weights.check();
     assert_eq!(x.columns(), weights.columns, "activations fit the matrix");
     assert_eq!(out.len(), x.tokens() * weights.rows, "the output is (tokens, rows)");
     if out.is_empty() {
         return;
     }
-    let panels = Panels::new(out, weights.rows, 16);
-    pool.each(panels.count(), &|i| {
-        let mut panel = panels.claim(i);
-        let mut row = vec![0.0; weights.columns];
-        for r in 0..panel.width() {
-            dequantize_row(weights, panel.first() + r, &mut row);
-            for token in 0..x.tokens() {
-                panel.row(token)[r] = row.iter().zip(x.token(token)).map(|(w, x)| w * x).sum();
-            }
-        }
+    let product = Product { pool, isa, weights, x };
+    with_packed!(weights.format, P => product.packed::<P>(out), _ => match weights.format {
+        Format::F32 => product.floats::<F32>(out),
+        Format::F16 => product.floats::<F16>(out),
+        Format::BF16 => product.floats::<Bf16>(out),
+        format => panic!("format {format} has no kernels"),
     });
 }
 
 /// The values of one row: an embedding. `out` has `columns` elements.
 pub fn dequantize_row(weights: &Matrix, row: usize, out: &mut [f32]) {
-    formats::dequantize(weights.format, weights.row(row), out).expect("a supported format and whole blocks");
+    formats::dequantize(weights.format, weights.rows_from(row, 1), out).expect("a supported format and whole blocks");
+}
+
+#[derive(Clone, Copy)]
+struct Product<'a> {
+    pool: &'a Pool,
+    isa: Isa,
+    weights: &'a Matrix<'a>,
+    x: &'a Activations,
+}
+
+impl Product<'_> {
+    fn packed<P: Packed>(self, out: &mut [f32]) {
+        let Self { isa, weights, .. } = self;
+        let rounded = self.x.rounded(isa, P::FINE);
+        let row_bytes = weights.row_bytes();
+        if self.x.tokens() < TILED_FROM {
+            let panels = Panels::new(out, weights.rows, self.rows_in_a_piece());
+            self.each(panels.count(), &|i| {
+                let out = panels.claim(i);
+                let bytes = weights.rows_from(out.first(), out.width());
+                isa.run(Rows { bytes, row_bytes, x: &rounded.spans, out, packed: PhantomData::<P> });
+            });
+        } else {
+            let panels = Panels::new(out, weights.rows, isa.run(PanelWidth));
+            self.each(panels.count(), &|i| {
+                let out = panels.claim(i);
+                let bytes = weights.rows_from(out.first(), out.width());
+                isa.run(PanelOfRows { bytes, row_bytes, x: rounded, out, packed: PhantomData::<P> });
+            });
+        }
+    }
+
+    fn floats<F: Floats>(self, out: &mut [f32]) {
+        let Self { isa, weights, .. } = self;
+        let (x, columns) = (self.x.floats(), weights.columns);
+        let width = if self.x.tokens() < TILED_FROM { self.rows_in_a_piece() } else { FLOAT_PANEL };
+        let panels = Panels::new(out, weights.rows, width);
+        self.each(panels.count(), &|i| {
+            let out = panels.claim(i);
+            let bytes = weights.rows_from(out.first(), out.width());
+            isa.run(FloatRows { bytes, columns, x, out, floats: PhantomData::<F> });
+        });
+    }
+
+    /// Rows that a thread takes at once where each row is read once: about `PIECE_BYTES`, and about as many for each
+    /// thread.
+    fn rows_in_a_piece(self) -> usize {
+        let threads = self.pool.threads();
+        let rounds = (self.weights.bytes.len() / (threads * PIECE_BYTES)).max(1);
+        self.weights.rows.div_ceil(rounds * threads).next_multiple_of(LANES)
+    }
+
+    /// All panels, on all threads if it is worth it.
+    fn each(self, count: usize, f: &(dyn Fn(usize) + Sync)) {
+        if self.weights.bytes.len() * self.x.tokens() < PARALLEL_FROM_BYTES {
+            (0..count).for_each(f);
+        } else {
+            self.pool.each(count, f);
+        }
+    }
 }

@@ -2,10 +2,16 @@
 
 mod activations;
 pub(crate) mod attention;
+mod decode;
 pub mod float;
 mod matmul;
 pub(crate) mod norm;
+mod prefill;
 pub mod rope;
+mod unpacked;
 
 pub use activations::Activations;
 pub use matmul::{Matrix, dequantize_row, matmul};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! Products with few tokens: each row of weights is read once, from its first block to its last, straight from the file.
+
+use std::marker::PhantomData;
+
+use super::activations::TokenSpan;
+use crate::formats::packed::{Packed, Zero, offset};
+use crate::isa::{Kernel, Panel, Simd};
+
+/// How far ahead of its use memory is asked for.
+const AHEAD_BYTES: usize = 6 * 1024;
+
+/// Bytes of the largest span of any format.
+const LARGEST_SPAN: usize = 8 * 34;
+
+/// Some rows times all tokens.
+pub(super) struct Rows<'a, P> {
+    /// Whole rows, as many as the panel is wide.
+    pub(super) bytes: &'a [u8],
+    pub(super) row_bytes: usize,
+    /// (spans, tokens)
+    pub(super) x: &'a [TokenSpan],
+    /// (tokens, rows)
+    pub(super) out: Panel<'a, f32>,
+    pub(super) packed: PhantomData<P>,
+}
+
+impl<P: Packed> Kernel for Rows<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let tokens = self.out.rows();
+        for (r, row) in self.bytes.chunks_exact(self.row_bytes).enumerate() {
+            let mut t = 0;
+            if const { S::TILE_TOKENS >= 2 } {
+                while t + 4 <= tokens {
+                    multiply::<S, P, 4>(simd, row, self.x, tokens, t, r, &mut self.out);
+                    t += 4;
+                }
+            }
+            while t < tokens {
+                multiply::<S, P, 1>(simd, row, self.x, tokens, t, r, &mut self.out);
+                t += 1;
+            }
+        }
+    }
+}
+
+/// One row times `N` tokens from `first` on.
+#[inline(always)]
+fn multiply<S: Simd, P: Packed, const N: usize>(
+    simd: S,
+    row: &[u8],
+    x: &[TokenSpan],
+    tokens: usize,
+    first: usize,
+    r: usize,
+    out: &mut Panel<f32>,
+) {
+    let mut sums = [simd.splat(0.0); N];
+    let spans = row.chunks_exact(P::BYTES);
+    let rest = spans.remainder();
+    let mut x = x.chunks_exact(tokens);
+    for (span, x) in spans.zip(&mut x) {
+        simd.prefetch(span, AHEAD_BYTES);
+        add_span::<S, P, N>(simd, span, &x[first..first + N], &mut sums);
+    }
+    if let (false, Some(x)) = (rest.is_empty(), x.next()) {
+        let mut padded = [0; LARGEST_SPAN];
+        padded[..rest.len()].copy_from_slice(rest);
+        add_span::<S, P, N>(simd, &padded[..P::BYTES], &x[first..first + N], &mut sums);
+    }
+    for (t, sum) in sums.into_iter().enumerate() {
+        out.row(first + t)[r] = simd.reduce_add(sum);
+    }
+}
+
+/// Adds the products of one span: `sum(scale * code * x) - sum(minimum * x)`.
+#[inline(always)]
+fn add_span<S: Simd, P: Packed, const N: usize>(simd: S, span: &[u8], x: &[TokenSpan], sums: &mut [S::F32; N]) {
+    let codes = P::codes(simd, span);
+    let scales = P::scales(simd, span);
+    let offset = offset::<S, P>();
+    let has_minima = P::ZERO == Zero::Minima || offset != 0;
+    let minima =
+        if P::ZERO == Zero::Minima { P::minima(simd, span) } else { simd.mul(scales, simd.splat(f32::from(offset))) };
+    for t in 0..N {
+        let x = &x[t];
+        let mut sum = simd.splat(0.0);
+        if has_minima {
+            sum = simd.neg_mul_add(minima, simd.load(&x.sums), sum);
+        }
+        let scales = if P::FINE { simd.mul(scales, simd.load(&x.scales)) } else { scales };
+        let mut products = [simd.splat_i32(0); 4];
+        for i in 0..4 {
+            let x = simd.load_signed(&x.codes[64 * i..]);
+            products[i] = if P::ZERO == Zero::Signed {
+                simd.dot_signed(products[i], codes[i], x)
+            } else {
+                simd.dot(products[i], codes[i], x)
+            };
+        }
+        sum = simd.mul_add_groups::<0>(sum, products[0], scales);
+        sum = simd.mul_add_groups::<1>(sum, products[1], scales);
+        sum = simd.mul_add_groups::<2>(sum, products[2], scales);
+        sum = simd.mul_add_groups::<3>(sum, products[3], scales);
+        sums[t] = if P::FINE { simd.add(sum, sums[t]) } else { simd.mul_add(sum, simd.splat(x.scales[0]), sums[t]) };
+    }
+}
