@@ -1,5 +1,5 @@
-//! Any bytes as a model file: an error, or a file in which every value, tensor and row can be read; and if a model loads
-//! from it, the model runs.
+//! Any bytes as a model file: an error, or a file in which every value, tensor and row can be read; and if a tokenizer or
+//! a model can be made from it, it runs.
 
 #![no_main]
 
@@ -9,6 +9,7 @@ use edgewise_core::formats;
 use edgewise_core::gguf::{Gguf, Tensor, Value};
 use edgewise_core::model::Model;
 use edgewise_core::session::{Logits, Session, SessionOptions};
+use edgewise_core::tokenizer::Tokenizer;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -22,6 +23,11 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(gguf.tensor(&tensor.name).is_some());
         assert_eq!(gguf.bytes(tensor).len(), tensor.size_bytes());
         dequantize_first_row(&gguf, tensor);
+    }
+    if let Ok(tokenizer) = Tokenizer::from_metadata(gguf.metadata()) {
+        let tokens = tokenizer.encode("Once upon a time, \u{2581}123\u{fffd}<s>", true, true);
+        assert!(tokens.iter().all(|&token| (token as usize) < tokenizer.len()));
+        tokenizer.decode(&tokens, true);
     }
     if let Ok(model) = Model::load(Arc::new(gguf)) {
         evaluate(Arc::new(model));
