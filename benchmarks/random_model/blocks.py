@@ -63,7 +63,11 @@ def random_rows(stream: RandomBytes, name: str, rows: int, columns: int, deviati
         name: one of `FORMATS`.
         rows: how many rows.
         columns: values per row, a multiple of the block size of the format.
-        deviation: the standard deviation that the dequantized values have, to within a few percent.
+        deviation: the standard deviation of the dequantized values, to within a few percent; mxfp4, whose scales are
+            powers of two, has it to within a half.
+
+    Raises:
+        ValueError: if a row is not whole blocks.
     """
     if name in FLOAT_FORMATS:
         return _stored(random_floats(stream, rows * columns, deviation), name).reshape(rows, -1)
