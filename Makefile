@@ -4,7 +4,6 @@ SHELL := /bin/bash -euo pipefail
 PYTHON ?= $(shell .ci/python)
 BIN := .venv/bin
 RUST := Cargo.toml Cargo.lock $(shell find core/Cargo.toml core/src binding -name '*.rs' -o -name Cargo.toml)
-CODE := python tests $(wildcard benchmarks models scripts)
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -18,19 +17,20 @@ test: .venv/.dev ## Rust and Python tests
 	cargo test --workspace --quiet
 	$(BIN)/pytest
 
-test-long: .venv/.dev ## the tests that take minutes too
+test-long: .venv/.dev ## the tests that take minutes, and those of the llama.cpp backend, too
+	$(BIN)/pip install --quiet xllamacpp
 	cargo test --workspace --quiet -- --include-ignored
 	$(BIN)/pytest -m ''
 
 lint: .venv/.dev ## ruff, mypy, stub check, clippy, rustfmt; warnings are errors
-	$(BIN)/ruff check $(CODE) && $(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check && $(BIN)/ruff format --check
 	$(BIN)/mypy
 	MYPYPATH=python $(BIN)/python -m mypy.stubtest edgewise._core
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	cargo fmt --all --check
 
 format: .venv/.dev ## rewrite the sources the way lint wants them
-	$(BIN)/ruff check --fix-only $(CODE) && $(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix-only && $(BIN)/ruff format
 	cargo fmt --all
 
 bench: .venv/.dev ## speed beside llama.cpp, interleaved in one run

@@ -40,8 +40,8 @@ class NativeEngine(Engine):
         started = time.perf_counter()
         self._path = path
         self._file = _core.ModelFile(str(path))
-        self.tokenizer = _core.Tokenizer(self._file)
         self.model = _core.Model(self._file)
+        self.tokenizer = _core.Tokenizer(self._file)
         self._session: _core.Session | None = _core.Session(
             self.model,
             context_length=config.context_for(self.model.context_length),
