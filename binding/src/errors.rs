@@ -27,10 +27,7 @@ pub(crate) fn to_python(error: &Error) -> PyErr {
 }
 
 /// Runs work of the core without the GIL. A panic there is a bug; it reaches Python as an ordinary exception.
-pub(crate) fn detached<T: Send>(
-    py: Python<'_>,
-    work: impl FnOnce() -> edgewise_core::Result<T> + Send,
-) -> PyResult<T> {
+pub(crate) fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> edgewise_core::Result<T> + Send) -> PyResult<T> {
     match py.detach(|| catch_unwind(AssertUnwindSafe(work))) {
         Ok(result) => result.map_err(|error| to_python(&error)),
         Err(panic) => {

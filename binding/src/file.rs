@@ -55,7 +55,9 @@ impl ModelFile {
 
     fn tensors(&self) -> Vec<TensorRow<'_>> {
         let tensors = self.0.tensors().iter();
-        tensors.map(|tensor| (tensor.name.as_str(), tensor.format.name(), &tensor.shape[..], tensor.size_bytes())).collect()
+        tensors
+            .map(|tensor| (tensor.name.as_str(), tensor.format.name(), &tensor.shape[..], tensor.size_bytes()))
+            .collect()
     }
 }
 

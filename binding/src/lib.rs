@@ -6,6 +6,7 @@ mod formats;
 mod machine;
 mod sampling;
 mod session;
+mod token;
 mod tokenizer;
 
 use pyo3::prelude::*;

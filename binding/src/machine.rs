@@ -19,8 +19,9 @@ pub(crate) struct ThreadChoice {
 
 /// Decides from what the system says below `root`.
 #[pyfunction]
-#[pyo3(signature = (root = PathBuf::from("/")))]
-pub(crate) fn choose_threads(py: Python<'_>, root: PathBuf) -> ThreadChoice {
+#[pyo3(signature = (root = None))]
+pub(crate) fn choose_threads(py: Python<'_>, root: Option<PathBuf>) -> ThreadChoice {
+    let root = root.unwrap_or_else(|| PathBuf::from("/"));
     let choice = py.detach(|| threads::choose(&threads::read_facts(&root)));
     ThreadChoice {
         threads: choice.threads,

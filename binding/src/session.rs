@@ -15,6 +15,7 @@ use crate::errors::{detached, to_python};
 use crate::file::ModelFile;
 use crate::machine::resolve_threads;
 use crate::sampling::{Sampled, Sampler};
+use crate::token::{Token, ids};
 
 /// How often a computation looks for a pending Ctrl-C.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(30);
@@ -115,7 +116,8 @@ impl Session {
         self.with(py, |session| session.tokens().to_vec())
     }
 
-    fn reuse(&self, py: Python<'_>, tokens: Vec<u32>) -> usize {
+    fn reuse(&self, py: Python<'_>, tokens: Vec<Token>) -> usize {
+        let tokens = ids(&tokens);
         self.with(py, |session| {
             let shared = session.tokens().iter().zip(&tokens).take_while(|(a, b)| a == b).count();
             let kept = shared.min(tokens.len().saturating_sub(1));
@@ -129,7 +131,8 @@ impl Session {
     }
 
     #[pyo3(signature = (tokens, *, all_logits = false))]
-    fn evaluate(&self, py: Python<'_>, tokens: Vec<u32>, all_logits: bool) -> PyResult<()> {
+    fn evaluate(&self, py: Python<'_>, tokens: Vec<Token>, all_logits: bool) -> PyResult<()> {
+        let tokens = ids(&tokens);
         let wanted = if all_logits { Logits::All } else { Logits::Last };
         self.compute(py, |session, interrupted| session.evaluate(&tokens, wanted, interrupted))
     }
@@ -175,7 +178,8 @@ impl Session {
         })
     }
 
-    fn embed(&self, py: Python<'_>, tokens: Vec<u32>, pooling: &str) -> PyResult<Vec<Vec<f32>>> {
+    fn embed(&self, py: Python<'_>, tokens: Vec<Token>, pooling: &str) -> PyResult<Vec<Vec<f32>>> {
+        let tokens = ids(&tokens);
         self.compute(py, |session, interrupted| {
             session.truncate(0);
             match pooling {
@@ -261,7 +265,9 @@ fn last_row(session: &CoreSession) -> Result<&[f32]> {
     let vocabulary = session.model().config().vocabulary_size;
     let logits = session.logits();
     let start = logits.len().checked_sub(vocabulary);
-    start.map(|start| &logits[start..]).ok_or_else(|| Error::invalid_argument("nothing was evaluated: there are no logits"))
+    start
+        .map(|start| &logits[start..])
+        .ok_or_else(|| Error::invalid_argument("nothing was evaluated: there are no logits"))
 }
 
 fn cache_format(name: &str) -> Result<CacheFormat> {

@@ -9,6 +9,7 @@ use pyo3::types::PyBytes;
 
 use crate::errors::{detached, to_python};
 use crate::file::ModelFile;
+use crate::token::{Token, ids};
 
 /// The tokenizer that a file's metadata describes.
 #[pyclass(frozen, module = "edgewise._core")]
@@ -32,7 +33,8 @@ impl Tokenizer {
     }
 
     #[pyo3(signature = (tokens, *, special))]
-    fn decode<'py>(&self, py: Python<'py>, tokens: Vec<u32>, special: bool) -> PyResult<Bound<'py, PyBytes>> {
+    fn decode<'py>(&self, py: Python<'py>, tokens: Vec<Token>, special: bool) -> PyResult<Bound<'py, PyBytes>> {
+        let tokens = ids(&tokens);
         let bytes = detached(py, || {
             tokens.iter().try_for_each(|&token| self.check(token))?;
             Ok(self.0.decode(&tokens, special))
@@ -40,10 +42,12 @@ impl Tokenizer {
         Ok(PyBytes::new(py, &bytes))
     }
 
-    #[pyo3(signature = (token, *, special = false))]
-    fn piece<'py>(&self, py: Python<'py>, token: u32, special: bool) -> PyResult<Bound<'py, PyBytes>> {
-        self.check(token).map_err(|error| to_python(&error))?;
-        Ok(PyBytes::new(py, self.0.visible_piece(token, special)))
+    #[pyo3(signature = (tokens, *, special = false))]
+    fn pieces<'py>(&self, py: Python<'py>, tokens: Vec<Token>, special: bool) -> PyResult<Bound<'py, PyBytes>> {
+        let tokens = ids(&tokens);
+        tokens.iter().try_for_each(|&token| self.check(token)).map_err(|error| to_python(&error))?;
+        let pieces: Vec<&[u8]> = tokens.iter().map(|&token| self.0.visible_piece(token, special)).collect();
+        Ok(PyBytes::new(py, &pieces.concat()))
     }
 
     fn is_end(&self, token: u32) -> bool {

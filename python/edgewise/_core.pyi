@@ -61,8 +61,8 @@ class Tokenizer:
     def decode(self, tokens: Sequence[int], *, special: bool) -> bytes:
         """Text of token ids: special tokens only if `special`, without the blank that encoding put first."""
 
-    def piece(self, token: int, *, special: bool = False) -> bytes:
-        """What a token adds to a text; special tokens add nothing unless `special`."""
+    def pieces(self, tokens: Sequence[int], *, special: bool = False) -> bytes:
+        """What tokens add to a text; special tokens add nothing unless `special`."""
 
     def is_end(self, token: int) -> bool:
         """Whether the token ends an answer."""
@@ -244,8 +244,8 @@ class ThreadChoice:
     def reasons(self) -> list[str]:
         """One sentence per fact that decided."""
 
-def choose_threads(root: str | PathLike[str] = "/") -> ThreadChoice:
-    """Decides from what the system says below `root`."""
+def choose_threads(root: str | PathLike[str] | None = None) -> ThreadChoice:
+    """Decides from what the system says, or from a made-up `/proc` and `/sys` below `root`."""
 
 def instruction_sets() -> list[str]:
     """Instruction sets that this build and this CPU share, slowest first."""

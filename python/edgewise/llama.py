@@ -409,10 +409,6 @@ class Llama(Vocabulary, LowLevel):
     ) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        if getattr(self, "_engine", None) is not None:
-            self.close()
-
     def __getstate__(self) -> dict[str, Any]:
         return self._arguments
 

@@ -24,6 +24,6 @@ def test_the_story_model_goes_on_as_it_was_trained(start: str, story: str, isa: 
     text = b""
     while len(text) < len(story):
         token = int(logits.argmax())
-        text += tokenizer.piece(token)
+        text += tokenizer.pieces([token])
         logits = run.evaluate([token])[0]
     assert text.decode().startswith(story)

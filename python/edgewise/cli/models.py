@@ -15,7 +15,7 @@ def resolve(name: str) -> Path:
     Raises:
         SystemRefused: if there is no such file.
     """
-    if name == "demo" and not Path(name).exists():
+    if name == "demo" and not Path(name).is_file():
         if not DEMO.is_file():
             raise SystemRefused("this installation has no demo model", hint="name a GGUF file instead")
         return DEMO

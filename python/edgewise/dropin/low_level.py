@@ -263,13 +263,12 @@ class LowLevel:
     def _sampling(self, **given: Any) -> GenerateOptions:
         if given["temperature"] < 0:  # llama.cpp: the plain distribution, no filter at all
             given.update(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, typical_p=1.0, mirostat=None)
-        given["top_k"] = max(given["top_k"], 0)
         return GenerateOptions(penalty_last_n=self.last_n_tokens_size, **given)
 
     def _next_seed(self, seed: int | None) -> int:
         """The seed of a completion: as given, or the next of the sequence that the constructor's seed started."""
         self._seed = random.Random(self._seed).randint(0, 2**32) if seed is None else seed  # noqa: S311  as there
-        return self._seed % 2**64
+        return self._seed
 
 
 def _all_logits(session: _core.Session, tokens: list[int]) -> Generator[range, None, None]:

@@ -44,8 +44,7 @@ class Vocabulary:
         """
         if self._tokenizer is None:
             return self._opened.detokenize(tokens, special=special)
-        tokenizer = self._tokenizer
-        text = b"".join(tokenizer.piece(token, special=special) for token in tokens)
+        text = self._tokenizer.pieces(tokens, special=special)
         return text.removeprefix(b" ") if list(tokens[:1]) == [self.token_bos()] else text
 
     def n_vocab(self) -> int:

@@ -149,7 +149,7 @@ class Answer:
         if self._engine.tokenizer.is_end(token):
             return self._end("stop", token)
         self._tokens.append(token)
-        text = self._text.push(self._engine.tokenizer.piece(token))
+        text = self._text.push(self._engine.tokenizer.pieces([token]))
         if self._text.is_stopped:
             self._finish("stop")
         elif len(self._tokens) - self._prompt_tokens >= self._limit:

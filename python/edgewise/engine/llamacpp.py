@@ -155,6 +155,10 @@ class LlamaCppEngine(Engine):
             self._server = None
             self._folder.cleanup()
 
+    def __del__(self) -> None:
+        if hasattr(self, "_server"):
+            self.close()
+
     def __enter__(self) -> Self:
         return self
 

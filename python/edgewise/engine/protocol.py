@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
@@ -28,14 +29,14 @@ class GenerateOptions:
     Args:
         max_tokens: the longest answer, in tokens; None is as much as the context holds.
         temperature: 0 takes the likeliest token; below 0 samples from the unscaled distribution of all tokens.
-        top_k: sample among this many likeliest tokens; 0 for all.
+        top_k: sample among this many likeliest tokens; 0 or less for all.
         top_p: sample among the likeliest tokens that together have this probability.
         min_p: drop tokens less likely than this share of the likeliest.
         typical_p: locally typical sampling; 1 is off.
         repeat_penalty: divides the logits of recent tokens; 1 is off.
         frequency_penalty: lowers the logit of a recent token by this for each time it occurred.
         presence_penalty: lowers the logit of a recent token by this once.
-        penalty_last_n: how many tokens of the answer count as recent.
+        penalty_last_n: how many tokens of the answer count as recent; -1 for all.
         logit_bias: added to the logits of these tokens.
         seed: the same seed gives the same text; None takes a new one each time.
         stop: texts that end the answer and are not part of it.
@@ -69,6 +70,8 @@ class GenerateOptions:
             raise InvalidArgument(f"max_tokens must not be negative, got {self.max_tokens}")
         if self.top_logprobs < 0:
             raise InvalidArgument(f"top_logprobs must not be negative, got {self.top_logprobs}")
+        if any(token < 0 for token in self.logit_bias):
+            raise InvalidArgument(f"logit_bias names token {min(self.logit_bias)}; ids are not negative")
         if isinstance(self.stop, str):
             raise InvalidArgument("stop must be a tuple of texts", hint=f"stop=({self.stop!r},)")
 
@@ -80,17 +83,17 @@ class GenerateOptions:
         """
         return _core.Sampler(
             temperature=self.temperature,
-            top_k=self.top_k,
+            top_k=max(self.top_k, 0),
             top_p=self.top_p,
             min_p=self.min_p,
             typical_p=self.typical_p,
             repeat_penalty=self.repeat_penalty,
             frequency_penalty=self.frequency_penalty,
             presence_penalty=self.presence_penalty,
-            penalty_last_n=self.penalty_last_n,
+            penalty_last_n=self.penalty_last_n if self.penalty_last_n >= 0 else sys.maxsize,
             logit_bias=list(self.logit_bias.items()),
             mirostat=self.mirostat,
-            seed=secrets.randbits(32) if self.seed is None else self.seed,
+            seed=(secrets.randbits(32) if self.seed is None else self.seed) % 2**64,
         )
 
 
