@@ -74,7 +74,11 @@ def test_the_batch_size_does_not_matter(architecture: str, format_name: str, bat
     path = write_case(tmp_path, case, load_golden()[case.name])
     tokens = prompt(case)
     whole = Run(path, case.context_length).evaluate(tokens)
-    assert largest_difference(Run(path, case.context_length, batch=batch).evaluate(tokens), whole) <= FLOAT_TOLERANCE
+    found = Run(path, case.context_length, batch=batch).evaluate(tokens)
+    if case.is_float:
+        assert largest_difference(found, whole) <= 1e-4
+    else:  # another order of float additions can round an activation the other way, and what follows with it
+        assert divergence(whole, found).max() <= KL_TOLERANCE
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
