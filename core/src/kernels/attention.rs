@@ -19,7 +19,7 @@ use tile::{Tile, TileKernel};
 /// Positions whose scores are held at a time.
 const SPAN: usize = 256;
 /// Query rows of a tile that has several tokens.
-const TILE_ROWS: usize = 16;
+const TILE_ROWS: usize = 64;
 /// Positions below which a split costs more than it gains.
 const MIN_SPLIT: usize = 2 * SPAN;
 

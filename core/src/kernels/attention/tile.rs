@@ -161,8 +161,12 @@ fn strip<S: Simd, C: Cell, const ADD: bool, const W: usize>(
 ) {
     let mut r = 0;
     // As many rows as keep their sums in registers.
-    if S::TILE_ROWS >= 4 {
-        while r + 4 <= factors.rows {
+    if S::TILE_TOKENS >= 6 {
+        while r + 8 <= factors.rows {
+            panel::<S, C, ADD, W, 8>(simd, factors, r, b, width, out, out_stride);
+            r += 8;
+        }
+        if r + 4 <= factors.rows {
             panel::<S, C, ADD, W, 4>(simd, factors, r, b, width, out, out_stride);
             r += 4;
         }
@@ -191,24 +195,26 @@ fn panel<S: Simd, C: Cell, const ADD: bool, const W: usize, const R: usize>(
     for (r, row) in rows.iter_mut().enumerate() {
         *row = factors.row(first + r);
     }
+    // Loops over indices: iterators over arrays of vectors would keep them in memory.
     let mut sums = [[simd.splat(0.0); W]; R];
-    for (i, b) in b.chunks(width).take(factors.count).enumerate() {
-        let b = &b[..W * LANES];
+    for i in 0..factors.count {
+        let b = &b[i * width..][..W * LANES];
         let mut vectors = [simd.splat(0.0); W];
-        for (w, vector) in vectors.iter_mut().enumerate() {
-            *vector = C::load(simd, &b[w * LANES..]);
+        for w in 0..W {
+            vectors[w] = C::load(simd, &b[w * LANES..]);
         }
-        for (sums, row) in sums.iter_mut().zip(&rows) {
-            let factor = simd.splat(row[i]);
-            for (sum, vector) in sums.iter_mut().zip(vectors) {
-                *sum = simd.mul_add(factor, vector, *sum);
+        for r in 0..R {
+            let factor = simd.splat(rows[r][i]);
+            for w in 0..W {
+                sums[r][w] = simd.mul_add(factor, vectors[w], sums[r][w]);
             }
         }
     }
-    for (r, sums) in sums.into_iter().enumerate() {
+    for r in 0..R {
         let out = &mut out[(first + r) * out_stride..][..W * LANES];
-        for (sum, out) in sums.into_iter().zip(out.chunks_exact_mut(LANES)) {
-            let sum = if ADD { simd.add(sum, simd.load(out)) } else { sum };
+        for w in 0..W {
+            let out = &mut out[w * LANES..];
+            let sum = if ADD { simd.add(sums[r][w], simd.load(out)) } else { sums[r][w] };
             simd.store(sum, out);
         }
     }
