@@ -107,3 +107,6 @@ impl Fnv {
         self.0 = (self.0 ^ x).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
     }
 }
+
+#[cfg(test)]
+mod tests;
