@@ -33,7 +33,7 @@ format: .venv/.dev ## rewrite the sources the way lint wants them
 	$(BIN)/ruff check --fix-only && $(BIN)/ruff format
 	cargo fmt --all
 
-bench: .venv/.dev ## speed beside llama.cpp, interleaved in one run
+bench: .venv/.dev .venv/.peer ## speed beside llama.cpp, interleaved in one run
 	$(BIN)/python benchmarks/bench.py
 
 fuzz: ## 60 seconds of each fuzz target
@@ -72,5 +72,12 @@ clean: ## remove everything that was built
 .venv/.dev: .venv/.built pyproject.toml
 	[ $@ -nt pyproject.toml ] || VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release --quiet --extras dev
 	touch $@
+
+.venv/.wheel: .venv/.tools
+	$(BIN)/pip install --quiet 'maturin[zig]>=1.9,<2' auditwheel
+	touch $@
+
+.venv/.peer: .venv/.tools
+	CMAKE_ARGS=-DGGML_NATIVE=ON $(BIN)/pip install --quiet llama-cpp-python && touch $@ || echo "bench: no llama-cpp-python beside it"
 
 .PHONY: help setup demo test test-long lint format bench fuzz wheel arm-setup wheel-arm test-arm clean
