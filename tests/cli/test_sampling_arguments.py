@@ -1,0 +1,34 @@
+"""Where the options of an answer come from: the command line, else the model file, else the usual ones."""
+
+from __future__ import annotations
+
+import argparse
+
+from edgewise import GenerateOptions
+from edgewise.cli import sampling_arguments
+
+FILE = {"general.sampling.temp": 0.0, "general.sampling.top_k": 64, "general.sampling.top_p": "a text"}
+
+
+def options(*arguments: str, metadata: dict[str, object] | None = None) -> GenerateOptions:
+    parser = argparse.ArgumentParser()
+    sampling_arguments.add(parser)
+    return sampling_arguments.options(parser.parse_args(arguments), metadata or {})
+
+
+def test_without_anything_the_usual_options_hold() -> None:
+    assert options() == GenerateOptions(logprobs=False)
+
+
+def test_a_model_file_may_bring_its_own() -> None:
+    chosen = options(metadata=dict(FILE))
+    assert (chosen.temperature, chosen.top_k, chosen.top_p) == (0.0, 64, 0.95)
+
+
+def test_the_command_line_has_the_last_word() -> None:
+    chosen = options("--temp", "0.7", "--stop", "a", "--stop", "b", "-n", "5", metadata=dict(FILE))
+    assert (chosen.temperature, chosen.top_k, chosen.stop, chosen.max_tokens) == (0.7, 64, ("a", "b"), 5)
+
+
+def test_a_negative_limit_is_none() -> None:
+    assert options("-n", "-1").max_tokens is None
