@@ -3,18 +3,15 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::bytes::{byte_token_text, replace_broken, spelled_bytes};
+use super::bytes::{byte_token_text, replace_broken};
+use super::merges::{MERGES, Merges, NONE};
 use super::pre_tokenizer::{PreTokenizer, WholeWords};
 use super::splitter::split;
-use super::texts::mix;
 use super::unicode::Symbol;
 use super::vocabulary::{ESCAPED_BLANK, Spelling, Vocabulary};
+use crate::Result;
 use crate::gguf::Metadata;
-use crate::{Error, Result};
 
-const MERGES: &str = "tokenizer.ggml.merges";
-/// No token: the text of a part is not in the vocabulary, or the part is gone.
-const NONE: u32 = u32::MAX;
 /// Words of up to so many parts look for the best pair one by one; a heap pays off beyond.
 const SHORT: usize = 24;
 
@@ -30,9 +27,8 @@ pub(super) struct Bpe {
 impl Bpe {
     pub(super) fn from_metadata(metadata: &Metadata, rules: PreTokenizer, vocabulary: &Vocabulary) -> Result<Self> {
         let merges = match metadata.strings(MERGES)? {
-            None if rules.merges_optional => Merges::with_capacity(0),
-            None => metadata.require_strings(MERGES).map(|_| Merges::with_capacity(0))?,
-            Some(merges) => Merges::read(merges.iter(), rules.spelling == Spelling::Bytes, vocabulary)?,
+            None if rules.merges_optional => Merges::default(),
+            _ => Merges::read(metadata.require_strings(MERGES)?.iter(), vocabulary)?,
         };
         Ok(Self::new(rules, merges, vocabulary))
     }
@@ -97,88 +93,6 @@ impl Bpe {
     }
 }
 
-/// Ranks of the pairs that merge, and what they become.
-#[derive(Clone, Debug)]
-pub(super) struct Merges {
-    /// Open addressing, at most half full: both tokens of a pair, and its rank.
-    pairs: Vec<(u64, u32)>,
-    /// The token that each rank makes.
-    merged: Vec<u32>,
-}
-
-impl Merges {
-    fn with_capacity(count: usize) -> Self {
-        Self { pairs: vec![(0, NONE); (count.max(1) * 2).next_power_of_two()], merged: Vec::with_capacity(count) }
-    }
-
-    /// Reads "left right" lines, best first; every part and every result has to be a token.
-    pub(super) fn read<'a>(
-        lines: impl ExactSizeIterator<Item = &'a [u8]>,
-        byte_level: bool,
-        vocabulary: &Vocabulary,
-    ) -> Result<Self> {
-        let mut merges = Self::with_capacity(lines.len());
-        let mut key = Vec::new();
-        for (rank, line) in (0..).zip(lines) {
-            let wrong = |finding: &str| {
-                let line = String::from_utf8_lossy(line);
-                Err(Error::model_file(format!("{MERGES}: merge {rank}, {line:?}, {finding}")))
-            };
-            // The first part has at least one character, which may be a blank.
-            let Some(blank) = line.iter().skip(1).position(|&byte| byte == b' ') else {
-                return wrong("is not two parts with a blank between them");
-            };
-            let (left, right) = line.split_at(blank + 1);
-            key.clear();
-            let Some(left) = part(vocabulary, byte_level, left, &mut key) else {
-                return wrong("has a first part that is not a token");
-            };
-            let Some(right) = part(vocabulary, byte_level, &right[1..], &mut key) else {
-                return wrong("has a second part that is not a token");
-            };
-            let Some(merged) = vocabulary.find(&key) else { return wrong("makes a text that is not a token") };
-            merges.merged.push(merged);
-            merges.insert(left, right, rank);
-        }
-        Ok(merges)
-    }
-
-    /// Enters a pair; of twins the first stays.
-    fn insert(&mut self, left: u32, right: u32, rank: u32) {
-        let (slot, pair) = self.slot(left, right);
-        if self.pairs[slot].1 == NONE {
-            self.pairs[slot] = (pair, rank);
-        }
-    }
-
-    /// Rank of a pair; `NONE` if it does not merge.
-    fn rank(&self, left: u32, right: u32) -> u32 {
-        if left == NONE || right == NONE { NONE } else { self.pairs[self.slot(left, right).0].1 }
-    }
-
-    /// The slot that holds the pair, or the free one where it belongs.
-    fn slot(&self, left: u32, right: u32) -> (usize, u64) {
-        let pair = u64::from(left) << 32 | u64::from(right);
-        let mask = self.pairs.len() - 1;
-        let mut at = mix(pair, 0) as usize & mask;
-        while self.pairs[at].1 != NONE && self.pairs[at].0 != pair {
-            at = (at + 1) & mask;
-        }
-        (at, pair)
-    }
-}
-
-/// The token of one part of a merge; what it is matched as goes to the end of `key`.
-fn part(vocabulary: &Vocabulary, byte_level: bool, text: &[u8], key: &mut Vec<u8>) -> Option<u32> {
-    let start = key.len();
-    if byte_level {
-        spelled_bytes(text, key)?;
-    } else {
-        key.extend_from_slice(text);
-    }
-    vocabulary.find(&key[start..])
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Part {
     token: u32,
@@ -241,7 +155,7 @@ impl Parts {
     /// Merges a part with the next; `changed` takes the new ranks of the pairs at its sides.
     fn join(&mut self, place: usize, merges: &Merges, mut changed: impl FnMut(u32, u32)) {
         let Part { previous, next, rank, .. } = self.parts[place];
-        let token = merges.merged[rank as usize];
+        let token = merges.merged(rank);
         let after = self.parts[next as usize].next;
         self.parts[next as usize] = Part { token: NONE, previous: NONE, next: NONE, rank: NONE };
         let right = self.parts.get(after as usize).map_or(NONE, |part| part.token);

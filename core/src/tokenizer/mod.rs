@@ -10,6 +10,7 @@
 mod bpe;
 mod bytes;
 mod cased;
+mod merges;
 mod partition;
 mod pre_tokenizer;
 mod special;

@@ -47,12 +47,21 @@ impl Texts {
 }
 
 const FREE: u32 = u32::MAX;
+/// Strings up to this long are their own tag.
+const SHORT: usize = 7;
+const LONG: u64 = 0xFF << 56;
 
-/// Finds the number of a string: open addressing, at most half full.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    /// Length and bytes of a short string, or `LONG` and the hash of a long one.
+    tag: u64,
+    index: u32,
+}
+
+/// Finds the number of a string: open addressing, at most two thirds full.
 #[derive(Clone, Debug)]
 pub(super) struct TextIndex {
-    /// Upper half of the hash, number of the string.
-    slots: Vec<(u32, u32)>,
+    slots: Vec<Slot>,
     /// Differs from run to run, so that no file can be made to collide.
     seed: u64,
 }
@@ -60,50 +69,61 @@ pub(super) struct TextIndex {
 impl TextIndex {
     /// Room for `count` strings.
     pub(super) fn with_capacity(count: usize) -> Self {
-        let slots = vec![(0, FREE); (count.max(1) * 2).next_power_of_two()];
-        Self { slots, seed: RandomState::new().build_hasher().finish() | 1 }
+        let slots = vec![Slot { tag: 0, index: FREE }; (count + count / 2 + 1).next_power_of_two()];
+        Self { slots, seed: RandomState::new().build_hasher().finish() }
     }
 
     /// Enters string `index` of `texts`; if the same string is there already, its number.
     pub(super) fn insert(&mut self, texts: &Texts, index: u32) -> Option<u32> {
         let text = texts.get(index);
-        let hash = self.hash(text);
-        let slot = self.slot(texts, text, hash);
-        match self.slots[slot].1 {
-            FREE => {
-                self.slots[slot] = ((hash >> 32) as u32, index);
-                None
-            }
-            twin => Some(twin),
+        let tag = self.tag(text);
+        let at = self.slot(texts, text, tag);
+        let slot = &mut self.slots[at];
+        if slot.index != FREE {
+            return Some(slot.index);
         }
+        *slot = Slot { tag, index };
+        None
     }
 
     /// The number of a string.
     pub(super) fn find(&self, texts: &Texts, text: &[u8]) -> Option<u32> {
-        let found = self.slots[self.slot(texts, text, self.hash(text))].1;
+        let found = self.slots[self.slot(texts, text, self.tag(text))].index;
         (found != FREE).then_some(found)
     }
 
-    /// The slot that holds the string, or the free one where it belongs.
-    fn slot(&self, texts: &Texts, text: &[u8], hash: u64) -> usize {
+    /// The numbers of several strings at once: their slots are fetched together, which hides most of the wait for memory.
+    pub(super) fn find_all<const N: usize>(&self, texts: &Texts, wanted: [&[u8]; N]) -> [Option<u32>; N] {
         let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
+        let tags = wanted.map(|text| self.tag(text));
+        let slots = tags.map(|tag| self.slots[mix(tag, self.seed) as usize & mask]);
+        std::array::from_fn(|i| {
+            let at_once = slots[i].tag == tags[i] && tags[i] < LONG && slots[i].index != FREE;
+            if at_once { Some(slots[i].index) } else { self.find(texts, wanted[i]) }
+        })
+    }
+
+    /// The slot that holds the string, or the free one where it belongs.
+    fn slot(&self, texts: &Texts, text: &[u8], tag: u64) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut at = mix(tag, self.seed) as usize & mask;
         loop {
-            let (tag, index) = self.slots[at];
-            if index == FREE || (tag == (hash >> 32) as u32 && texts.get(index) == text) {
+            let slot = self.slots[at];
+            if slot.index == FREE || (slot.tag == tag && (tag < LONG || texts.get(slot.index) == text)) {
                 return at;
             }
             at = (at + 1) & mask;
         }
     }
 
-    fn hash(&self, text: &[u8]) -> u64 {
+    fn tag(&self, text: &[u8]) -> u64 {
         let (words, tail) = text.as_chunks::<8>();
-        let mut last = [0; 8];
-        last[..tail.len()].copy_from_slice(tail);
-        let start = mix(self.seed, text.len() as u64 ^ u64::from_le_bytes(last));
-        let hash = words.iter().fold(start, |hash, word| mix(hash ^ self.seed, u64::from_le_bytes(*word)));
-        mix(hash, self.seed)
+        let last = tail.iter().rev().fold(0, |last, &byte| last << 8 | u64::from(byte));
+        if text.len() <= SHORT {
+            return (text.len() as u64) << 56 | last;
+        }
+        let start = mix(self.seed, last ^ (text.len() as u64) << 56);
+        LONG | words.iter().fold(start, |hash, word| mix(hash, u64::from_le_bytes(*word)))
     }
 }
 
@@ -121,20 +141,27 @@ mod tests {
     fn every_string_is_found_and_no_other() {
         let mut texts = Texts::default();
         let words: Vec<String> = (0..3000).map(|i| format!("{}{i}", "x".repeat(i % 19))).collect();
-        words.iter().for_each(|word| texts.push(word.as_bytes()).unwrap());
+        for word in &words {
+            texts.push(word.as_bytes()).unwrap();
+        }
         let mut index = TextIndex::with_capacity(texts.len());
         assert!((0..3000).all(|i| index.insert(&texts, i).is_none()));
         assert!((0..).zip(&words).all(|(i, word)| index.find(&texts, word.as_bytes()) == Some(i)));
+        let several = ["0", "xy", "x1", "xxxxxxxxxxxxxxxxxx18"].map(str::as_bytes);
+        assert_eq!(index.find_all(&texts, several), [Some(0), None, Some(1), Some(18)]);
         assert_eq!(index.find(&texts, b"xy"), None);
         assert_eq!(index.find(&texts, b""), None);
+        assert_eq!(index.find(&texts, b"x1\0"), None);
     }
 
     #[test]
     fn a_twin_is_reported_and_the_first_stays() {
         let mut texts = Texts::default();
-        ["a", "b", "a"].iter().for_each(|word| texts.push(word.as_bytes()).unwrap());
-        let mut index = TextIndex::with_capacity(3);
-        assert_eq!([0, 1, 2].map(|i| index.insert(&texts, i)), [None, None, Some(0)]);
+        for text in [&b"a"[..], b"a longer text", b"a", b"a longer text", b"a\0", b""] {
+            texts.push(text).unwrap();
+        }
+        let mut index = TextIndex::with_capacity(6);
+        assert_eq!([0, 1, 2, 3, 4, 5].map(|i| index.insert(&texts, i)), [None, None, Some(0), Some(1), None, None]);
         assert_eq!(index.find(&texts, b"a"), Some(0));
     }
 

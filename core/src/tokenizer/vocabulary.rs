@@ -90,10 +90,7 @@ impl Vocabulary {
             texts.push(text)?;
             longest = longest.max(text.len());
             let mut matches = true;
-            keys.push_with(|bytes| match spelling {
-                Spelling::Bytes => matches = spelled_bytes(text, bytes).is_some(),
-                Spelling::EscapedBlanks | Spelling::Plain => bytes.extend_from_slice(text),
-            })?;
+            keys.push_with(|key| matches = write_key(spelling, text, key).is_some())?;
             if !matches {
                 foreign.push(token);
             } else if let Some(twin) = index.insert(&keys, token) {
@@ -114,14 +111,23 @@ impl Vocabulary {
         if key.len() > self.longest { None } else { self.index.find(&self.keys, key) }
     }
 
+    /// As [`Self::find`], for several at once.
+    pub(super) fn find_all<const N: usize>(&self, keys: [&[u8]; N]) -> [Option<u32>; N] {
+        self.index.find_all(&self.keys, keys)
+    }
+
     /// The token with this text in the file.
     pub(super) fn find_text(&self, text: &[u8]) -> Option<u32> {
         let mut key = Vec::new();
-        match self.spelling {
-            Spelling::Bytes if spelled_bytes(text, &mut key).is_some() => self.find(&key),
-            Spelling::Bytes => self.foreign.iter().copied().find(|&token| self.texts.get(token) == text),
-            Spelling::EscapedBlanks | Spelling::Plain => self.find(text),
+        match self.write_key(text, &mut key) {
+            Some(()) => self.find(&key),
+            None => self.foreign.iter().copied().find(|&token| self.texts.get(token) == text),
         }
+    }
+
+    /// Appends what a token of this text is matched as; none if no text can be it.
+    pub(super) fn write_key(&self, text: &[u8], key: &mut Vec<u8>) -> Option<()> {
+        write_key(self.spelling, text, key)
     }
 
     /// The text in the file.
@@ -192,6 +198,14 @@ impl Vocabulary {
             }
         }
     }
+}
+
+fn write_key(spelling: Spelling, text: &[u8], key: &mut Vec<u8>) -> Option<()> {
+    match spelling {
+        Spelling::Bytes => spelled_bytes(text, key)?,
+        Spelling::EscapedBlanks | Spelling::Plain => key.extend_from_slice(text),
+    }
+    Some(())
 }
 
 /// An array that goes with the tokens has as many values.
