@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 use super::bytes::{byte_token_text, replace_broken};
 use super::merges::{MERGES, Merges, NONE};
 use super::pre_tokenizer::{PreTokenizer, WholeWords};
+use super::seen::Seen;
 use super::splitter::split;
 use super::unicode::Symbol;
 use super::vocabulary::{ESCAPED_BLANK, Spelling, Vocabulary};
@@ -52,10 +53,12 @@ impl Bpe {
             if self.rules.spelling == Spelling::EscapedBlanks { text.replace(' ', ESCAPED_BLANK).into() } else { text };
         let symbols: Vec<Symbol> = text.chars().map(Symbol::new).collect();
         let mut parts = Parts::default();
+        let mut seen = Seen::default();
         let (mut start, mut from) = (0, 0);
         for end in split(&symbols, self.rules.rules) {
             let to = from + symbols[start..end].iter().map(|symbol| symbol.size()).sum::<usize>();
-            self.encode_word(vocabulary, &text[from..to], &mut parts, tokens);
+            let word = &text[from..to];
+            seen.append(word.as_bytes(), tokens, |tokens| self.encode_word(vocabulary, word, &mut parts, tokens));
             (start, from) = (end, to);
         }
     }

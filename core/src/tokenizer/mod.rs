@@ -13,6 +13,7 @@ mod cased;
 mod merges;
 mod partition;
 mod pre_tokenizer;
+mod seen;
 mod special;
 mod splitter;
 mod spm;

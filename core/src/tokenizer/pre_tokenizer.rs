@@ -5,7 +5,7 @@
 use super::splitter::{Prefix, Rule};
 use super::unicode::{LETTER, NUMBER, PUNCTUATION, SPACE, SYMBOL, Symbol};
 use super::vocabulary::Spelling;
-use super::words::{Contractions, Letters, Newlines, Others, Spaces, Tail, Words};
+use super::words::{Contractions, Letters, Newlines, Others, Tail, Words};
 
 /// Words that are one token if the vocabulary has it, whatever the merges say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl PreTokenizer {
             "dbrx" | "smaug-bpe" => Self::new(&[Rule::Words(LLAMA3)]),
             "chatglm-bpe" => Self { has_default_bos: false, ..Self::new(&[Rule::Words(LLAMA3)]) },
             "glm4" | "glm5" => Self { has_default_bos: false, ..Self::whole_words(&[Rule::Words(LLAMA3)]) },
-            "jais-2" => Self::new(&[Rule::Words(Words { spaces: Spaces::Powers, ..LLAMA3 })]),
+            "jais-2" => Self::new(&[Rule::Words(LLAMA3), Rule::SpacesInPowers]),
             "minicpm5" => Self::whole_words(&[DIGITS_BY_3, Rule::Words(Words { digits: usize::MAX, ..LLAMA3 })]),
             "qwen2" | "deepseek-r1-qwen" | "kormo" | "f2llmv2" | "megrez" | "stablelm2" | "hunyuan" | "solar-open"
             | "grok-2" | "bailingmoe" | "bailingmoe2" | "llada-moe" => Self::new(&[Rule::Words(QWEN2)]),
@@ -167,7 +167,6 @@ const LLAMA3: Words = Words {
     others: Others::NotAlphanumeric,
     tail: Tail::Newlines,
     newlines: Newlines::AfterLast,
-    spaces: Spaces::AllButLast,
 };
 const QWEN2: Words = Words { digits: 1, ..LLAMA3 };
 const GPT4O: Words =

@@ -19,6 +19,8 @@ pub(super) enum Rule {
     Exactly(usize, fn(Symbol) -> bool),
     /// `\s+$`: white space at the end.
     SpaceAtEnd,
+    /// White space without line ends in pieces of 512, 256, 128, 64, 32, 16, 8, 4, 2 and 1; nothing else is cut.
+    SpacesInPowers,
     /// Digits in threes counted from the right, the rest of them with the text before.
     DigitsFromRight,
     /// A cut before every three ASCII digits, counted from the right.
@@ -59,6 +61,18 @@ impl Rule {
                     piece(start);
                 }
                 piece(text.len());
+            }
+            Self::SpacesInPowers => {
+                let blank = text.iter().all(|s| s.is(SPACE) && !s.is_newline());
+                let mut at = 0;
+                while blank && at < text.len() {
+                    let powers = [512, 256, 128, 64, 32, 16, 8, 4, 2];
+                    at += powers.into_iter().find(|&power| power <= text.len() - at).unwrap_or(1);
+                    piece(at);
+                }
+                if !blank {
+                    piece(text.len());
+                }
             }
             Self::DigitsFromRight => {
                 cut_digits(text, |s| s.is(NUMBER), |start, end| start + 1..end + 1, &mut piece);

@@ -4,6 +4,7 @@
 use std::collections::BinaryHeap;
 
 use super::bytes::byte_token_text;
+use super::seen::Seen;
 use super::vocabulary::{ESCAPED_BLANK, Vocabulary, same_length};
 use crate::gguf::Metadata;
 use crate::{Error, Result};
@@ -59,20 +60,25 @@ impl Spm {
             }
         }
         let mut parts = Parts::default();
+        let mut seen = Seen::default();
         let mut rest = escaped.as_slice();
         while !rest.is_empty() {
             let (word, tail) = rest.split_at(if self.words_apart { word_end(rest) } else { rest.len() });
-            parts.set(word);
-            parts.merge(self, vocabulary, word);
-            for text in parts.texts(word) {
-                if let Some(token) = vocabulary.find(text) {
-                    tokens.push(token);
-                } else {
-                    let bytes = text.iter().map(|&byte| self.byte_tokens[usize::from(byte)]);
-                    tokens.extend(bytes.filter(|&token| token != NONE));
-                }
-            }
+            seen.append(word, tokens, |tokens| self.encode_word(vocabulary, word, &mut parts, tokens));
             rest = tail;
+        }
+    }
+
+    fn encode_word(&self, vocabulary: &Vocabulary, word: &[u8], parts: &mut Parts, tokens: &mut Vec<u32>) {
+        parts.set(word);
+        parts.merge(self, vocabulary, word);
+        for text in parts.texts(word) {
+            if let Some(token) = vocabulary.find(text) {
+                tokens.push(token);
+            } else {
+                let bytes = text.iter().map(|&byte| self.byte_tokens[usize::from(byte)]);
+                tokens.extend(bytes.filter(|&token| token != NONE));
+            }
         }
     }
 }

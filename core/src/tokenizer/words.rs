@@ -66,15 +66,6 @@ pub(super) enum Newlines {
     Each,
 }
 
-/// How other white space is cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Spaces {
-    /// `\s+(?!\S)|\s+`: the last one stays with the next word.
-    AllButLast,
-    /// The same in pieces of 512, 256, 128, 64, 32, 16, 8, 4 and up to 2.
-    Powers,
-}
-
 /// The form of each alternative.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Words {
@@ -85,7 +76,6 @@ pub(super) struct Words {
     pub(super) others: Others,
     pub(super) tail: Tail,
     pub(super) newlines: Newlines,
-    pub(super) spaces: Spaces,
 }
 
 impl Words {
@@ -161,20 +151,17 @@ impl Words {
     }
 
     fn space_end(&self, text: &[Symbol], at: usize) -> Option<usize> {
-        let end = run(text, at, |s| s.is(SPACE));
-        match self.newlines {
-            Newlines::AfterLast => {
-                if let Some(last) = text[at..end].iter().rposition(|s| s.is_newline()) {
-                    return Some(at + last + 1);
-                }
-            }
-            Newlines::Each if text[at].is_newline() => return Some(at + 1),
-            Newlines::Each => {}
+        if self.newlines == Newlines::Each && text[at].is_newline() {
+            return Some(at + 1);
         }
-        match self.spaces {
-            _ if end == at => None,
-            Spaces::AllButLast => Some(all_but_last(text, at, end)),
-            Spaces::Powers => Some(at + power_of_spaces(end - at, end == text.len())),
+        let end = run(text, at, |s| s.is(SPACE));
+        let last = match self.newlines {
+            Newlines::AfterLast => text[at..end].iter().rposition(|s| s.is_newline()),
+            Newlines::Each => None,
+        };
+        match last {
+            Some(last) => Some(at + last + 1),
+            None => filled(at, end).map(|end| all_but_last(text, at, end)),
         }
     }
 }
@@ -217,13 +204,6 @@ fn filled(start: usize, end: usize) -> Option<usize> {
 /// `\s+(?!\S)|\s+` for white space that ends at `end`.
 fn all_but_last(text: &[Symbol], at: usize, end: usize) -> usize {
     if end - at > 1 && end < text.len() { end - 1 } else { end }
-}
-
-/// Of `count` white-space characters, how many the first piece takes.
-fn power_of_spaces(count: usize, is_last: bool) -> usize {
-    // A piece may not be followed by anything but white space.
-    let free = if is_last { count } else { count - 1 };
-    [512, 256, 128, 64, 32, 16, 8, 4, 2].into_iter().find(|&piece| piece <= free).unwrap_or(1)
 }
 
 /// End of 's 't 're 've 'm 'll 'd, of any case.
