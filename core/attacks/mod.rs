@@ -11,6 +11,7 @@ mod layout;
 mod metadata;
 pub(crate) mod model;
 mod splits;
+pub(crate) mod vocabulary;
 
 /// When the attack must be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) enum Stage {
     Open,
     /// When the model is loaded from it.
     Load,
+    /// When its tokenizer is made.
+    Vocabulary,
 }
 
 /// One attack: the files it needs, and what the error must name.
@@ -48,5 +51,6 @@ pub(crate) fn all() -> Vec<Attack> {
     attacks.extend(layout::attacks());
     attacks.extend(splits::attacks());
     attacks.extend(model::attacks());
+    attacks.extend(vocabulary::attacks());
     attacks
 }

@@ -4,34 +4,34 @@ use super::file::{ARRAY, F32, FORMAT_F32, FORMAT_Q8_0, File, I32, STRING, U32, U
 use super::{Attack, Stage};
 
 /// A llama model of one layer whose weights are all zero: its pairs and tensors by name, for an attack to change.
-struct Model {
+pub(super) struct Model {
     pairs: Vec<(String, u32, Vec<u8>)>,
     tensors: Vec<(String, Vec<u64>, u32)>,
 }
 
-/// Width 64, two heads of 32, one of them for keys; 96 inner values; 8 tokens.
-fn sound() -> Model {
+/// Width 32, two heads of 16, one of them for keys; 48 inner values; 8 tokens.
+pub(super) fn sound() -> Model {
     let sizes = [
         ("block_count", 1),
-        ("context_length", 64),
-        ("embedding_length", 64),
-        ("feed_forward_length", 96),
+        ("context_length", 32),
+        ("embedding_length", 32),
+        ("feed_forward_length", 48),
         ("attention.head_count", 2),
         ("attention.head_count_kv", 1),
     ];
     let tensors: [(&str, &[u64]); 12] = [
-        ("token_embd.weight", &[64, 8]),
-        ("blk.0.attn_norm.weight", &[64]),
-        ("blk.0.attn_q.weight", &[64, 64]),
-        ("blk.0.attn_k.weight", &[64, 32]),
-        ("blk.0.attn_v.weight", &[64, 32]),
-        ("blk.0.attn_output.weight", &[64, 64]),
-        ("blk.0.ffn_norm.weight", &[64]),
-        ("blk.0.ffn_gate.weight", &[64, 96]),
-        ("blk.0.ffn_up.weight", &[64, 96]),
-        ("blk.0.ffn_down.weight", &[96, 64]),
-        ("output_norm.weight", &[64]),
-        ("output.weight", &[64, 8]),
+        ("token_embd.weight", &[32, 8]),
+        ("blk.0.attn_norm.weight", &[32]),
+        ("blk.0.attn_q.weight", &[32, 32]),
+        ("blk.0.attn_k.weight", &[32, 16]),
+        ("blk.0.attn_v.weight", &[32, 16]),
+        ("blk.0.attn_output.weight", &[32, 32]),
+        ("blk.0.ffn_norm.weight", &[32]),
+        ("blk.0.ffn_gate.weight", &[32, 48]),
+        ("blk.0.ffn_up.weight", &[32, 48]),
+        ("blk.0.ffn_down.weight", &[48, 32]),
+        ("output_norm.weight", &[32]),
+        ("output.weight", &[32, 8]),
     ];
     let vocabulary = ["<unk>", "<s>", "</s>", "\u{2581}", "a", "b", "ab", "\u{2581}a"];
     let model = Model {
@@ -56,14 +56,14 @@ pub(crate) fn sound_bytes() -> Vec<u8> {
 }
 
 impl Model {
-    fn without(mut self, key: &str) -> Self {
+    pub(super) fn without(mut self, key: &str) -> Self {
         let count = self.pairs.len();
         self.pairs.retain(|(known, ..)| known != key);
         assert!(self.pairs.len() < count, "{key} is not there");
         self
     }
 
-    fn set(mut self, key: &str, kind: u32, value: impl AsRef<[u8]>) -> Self {
+    pub(super) fn set(mut self, key: &str, kind: u32, value: impl AsRef<[u8]>) -> Self {
         self.pairs.retain(|(known, ..)| known != key);
         self.pairs.push((key.to_owned(), kind, value.as_ref().to_vec()));
         self
@@ -141,10 +141,10 @@ fn sizes() -> Vec<Attack> {
         attack("embedding_length_missing", width, sound().without("llama.embedding_length")),
         attack("embedding_length_0", width, sound().size("embedding_length", 0)),
         attack("embedding_length_of_2_to_31", width, sound().size("embedding_length", 1 << 31)),
-        attack("embedding_length_not_the_tensors", "\"token_embd.weight\"", sound().size("embedding_length", 128)),
+        attack("embedding_length_not_the_tensors", "\"token_embd.weight\"", sound().size("embedding_length", 64)),
         attack("feed_forward_length_missing", inner, sound().without("llama.feed_forward_length")),
         attack("feed_forward_length_0", inner, sound().size("feed_forward_length", 0)),
-        attack("feed_forward_length_not_the_tensors", "\"blk.0.ffn_", sound().size("feed_forward_length", 64)),
+        attack("feed_forward_length_not_the_tensors", "\"blk.0.ffn_", sound().size("feed_forward_length", 32)),
         attack("feed_forward_length_of_no_blocks", inner, {
             sound().set("llama.feed_forward_length", ARRAY, array(U32, 0, []))
         }),
@@ -158,8 +158,8 @@ fn heads() -> Vec<Attack> {
         attack("head_count_missing", heads, sound().without("llama.attention.head_count")),
         attack("head_count_0", heads, sound().size("attention.head_count", 0)),
         attack("head_count_of_all_ones", heads, sound().size("attention.head_count", u32::MAX)),
-        attack("head_count_3_of_width_64", heads, sound().size("attention.head_count", 3)),
-        attack("head_count_of_the_whole_width", rotated, sound().size("attention.head_count", 64)),
+        attack("head_count_3_of_width_32", heads, sound().size("attention.head_count", 3)),
+        attack("head_count_of_the_whole_width", rotated, sound().size("attention.head_count", 32)),
         attack("head_count_kv_0", key_heads, sound().size("attention.head_count_kv", 0)),
         attack("head_count_kv_above_head_count", key_heads, sound().size("attention.head_count_kv", 4)),
         attack("head_count_kv_of_all_ones", key_heads, sound().size("attention.head_count_kv", u32::MAX)),
@@ -178,8 +178,8 @@ fn heads() -> Vec<Attack> {
         attack("key_length_0", "attention.", sound().size("attention.key_length", 0)),
         attack("key_length_of_all_ones", key_length, sound().size("attention.key_length", u32::MAX)),
         attack("rotated_0", rotated, sound().size("rope.dimension_count", 0)),
-        attack("rotated_odd", rotated, sound().size("rope.dimension_count", 31)),
-        attack("rotated_beyond_the_head", rotated, sound().size("rope.dimension_count", 64)),
+        attack("rotated_odd", rotated, sound().size("rope.dimension_count", 15)),
+        attack("rotated_beyond_the_head", rotated, sound().size("rope.dimension_count", 32)),
     ]
 }
 
@@ -214,24 +214,24 @@ fn tensors() -> Vec<Attack> {
     let (query, norm) = ("blk.0.attn_q.weight", "blk.0.attn_norm.weight");
     vec![
         attack("embedding_missing", embedding, without("token_embd.weight")),
-        attack("embedding_transposed", embedding, shaped("token_embd.weight", &[8, 64])),
-        attack("embedding_of_three_dimensions", embedding, shaped("token_embd.weight", &[64, 4, 2])),
-        attack("embedding_of_one_token_too_few", embedding, shaped("token_embd.weight", &[64, 7])),
-        attack("embedding_of_one_token_too_many", embedding, shaped("token_embd.weight", &[64, 9])),
-        attack("output_of_one_token_too_few", "\"output.weight\"", shaped("output.weight", &[64, 7])),
+        attack("embedding_transposed", embedding, shaped("token_embd.weight", &[8, 32])),
+        attack("embedding_of_three_dimensions", embedding, shaped("token_embd.weight", &[32, 4, 2])),
+        attack("embedding_of_one_token_too_few", embedding, shaped("token_embd.weight", &[32, 7])),
+        attack("embedding_of_one_token_too_many", embedding, shaped("token_embd.weight", &[32, 9])),
+        attack("output_of_one_token_too_few", "\"output.weight\"", shaped("output.weight", &[32, 7])),
         attack("output_norm_missing", "\"output_norm.weight\"", without("output_norm.weight")),
-        attack("output_norm_short", "\"output_norm.weight\"", shaped("output_norm.weight", &[32])),
+        attack("output_norm_short", "\"output_norm.weight\"", shaped("output_norm.weight", &[16])),
         attack("query_missing", "\"blk.0.attn_q.weight\"", without(query)),
-        attack("query_of_one_row_too_few", "\"blk.0.attn_q.weight\"", shaped(query, &[64, 63])),
-        attack("query_as_a_vector", "\"blk.0.attn_q.weight\"", shaped(query, &[4096])),
-        attack("query_bias_short", "\"blk.0.attn_q.bias\"", shaped("blk.0.attn_q.bias", &[32])),
+        attack("query_of_one_row_too_few", "\"blk.0.attn_q.weight\"", shaped(query, &[32, 31])),
+        attack("query_as_a_vector", "\"blk.0.attn_q.weight\"", shaped(query, &[1024])),
+        attack("query_bias_short", "\"blk.0.attn_q.bias\"", shaped("blk.0.attn_q.bias", &[16])),
         attack("value_missing", "\"blk.0.attn_v.weight\"", without("blk.0.attn_v.weight")),
         attack("norm_missing", "\"blk.0.attn_norm.weight\"", without(norm)),
-        attack("norm_as_a_matrix", "\"blk.0.attn_norm.weight\"", shaped(norm, &[32, 2])),
-        attack("norm_long", "\"blk.0.attn_norm.weight\"", sound().tensor(norm, &[128], FORMAT_Q8_0)),
-        attack("down_transposed", "\"blk.0.ffn_down.weight\"", shaped("blk.0.ffn_down.weight", &[64, 96])),
+        attack("norm_as_a_matrix", "\"blk.0.attn_norm.weight\"", shaped(norm, &[16, 2])),
+        attack("norm_long", "\"blk.0.attn_norm.weight\"", sound().tensor(norm, &[64], FORMAT_Q8_0)),
+        attack("down_transposed", "\"blk.0.ffn_down.weight\"", shaped("blk.0.ffn_down.weight", &[32, 48])),
         attack("gate_missing", "\"blk.0.ffn_gate.weight\"", without("blk.0.ffn_gate.weight")),
-        attack("rope_factors_short", "\"rope_freqs.weight\"", shaped("rope_freqs.weight", &[8])),
-        attack("rope_factors_of_zero", "\"rope_freqs.weight\"", shaped("rope_freqs.weight", &[16])),
+        attack("rope_factors_short", "\"rope_freqs.weight\"", shaped("rope_freqs.weight", &[4])),
+        attack("rope_factors_of_zero", "\"rope_freqs.weight\"", shaped("rope_freqs.weight", &[8])),
     ]
 }

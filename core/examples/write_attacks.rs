@@ -2,7 +2,8 @@
 //!
 //! `cargo run -p edgewise-core --example write_attacks -- FOLDER`; `FOLDER/attacks.tsv` then has one line per attack:
 //! its name, the file to open, the text that the error must contain, and the stage at which it is found (`Open` the file,
-//! or `Load` the model), separated by tabs. `FOLDER/sound.gguf` is the model without a fault.
+//! `Load` the model, or make the tokenizer from its `Vocabulary`), separated by tabs. `sound.gguf` and `sound-merges.gguf`
+//! are models without a fault.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -25,5 +26,6 @@ fn main() -> std::io::Result<()> {
         let _ = writeln!(table, "{name}\t{file}\t{}\t{:?}", attack.must_name, attack.stage); // a String takes it all
     }
     std::fs::write(folder.join("sound.gguf"), attacks::model::sound_bytes())?;
+    std::fs::write(folder.join("sound-merges.gguf"), attacks::vocabulary::sound_bytes())?;
     std::fs::write(folder.join("attacks.tsv"), table)
 }

@@ -9,6 +9,7 @@ use edgewise_core::{Error, ErrorKind, formats::Format};
 
 use attacks::{Attack, Stage};
 use edgewise_core::model::Model;
+use edgewise_core::tokenizer::Tokenizer;
 use folder::Folder;
 
 #[path = "../attacks/mod.rs"]
@@ -31,7 +32,8 @@ fn fault_of_stage(attack: &Attack, opened: Result<Gguf, Error>) -> Option<String
     match (attack.stage, opened) {
         (Stage::Open, opened) => fault(opened, attack.must_name),
         (Stage::Load, Ok(gguf)) => fault(Model::load(Arc::new(gguf)), attack.must_name),
-        (Stage::Load, Err(error)) => Some(format!("found when it was opened: {error}")),
+        (Stage::Vocabulary, Ok(gguf)) => fault(Tokenizer::from_metadata(gguf.metadata()), attack.must_name),
+        (Stage::Load | Stage::Vocabulary, Err(error)) => Some(format!("found when it was opened: {error}")),
     }
 }
 
@@ -44,9 +46,12 @@ fn the_file_that_attacks_start_from_is_sound() {
 }
 
 #[test]
-fn the_model_that_attacks_start_from_is_sound() {
-    let gguf = Gguf::from_bytes(attacks::model::sound_bytes()).unwrap();
-    assert_eq!(Model::load(Arc::new(gguf)).unwrap().config().vocabulary_size, 8);
+fn the_models_that_attacks_start_from_are_sound() {
+    for bytes in [attacks::model::sound_bytes(), attacks::vocabulary::sound_bytes()] {
+        let gguf = Gguf::from_bytes(bytes).unwrap();
+        assert_eq!(Tokenizer::from_metadata(gguf.metadata()).unwrap().len(), 8);
+        assert_eq!(Model::load(Arc::new(gguf)).unwrap().config().vocabulary_size, 8);
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use edgewise_core::gguf::Gguf;
 use edgewise_core::model::Model;
 
 #[path = "../attacks/mod.rs"]
+#[allow(dead_code, reason = "this test takes the files alone")]
 mod attacks;
 
 const LARGEST_REQUEST: u64 = 1 << 20;
