@@ -142,9 +142,8 @@ class Llama(Vocabulary, LowLevel):
         try:
             metadata = self._open(config, vocab_only=vocab_only)
         except ModelFileError as error:
-            raise ModelFileError(
-                f"Failed to load model from file: {model_path}: {error.message}", error.hint
-            ) from error
+            finding = error.message.removeprefix(f"{model_path}: ")
+            raise ModelFileError(f"Failed to load model from file: {model_path}: {finding}", error.hint) from error
         self._context_length = n_ctx if self._engine is None else self._engine.context_length
         self.n_batch = min(config.batch, self._context_length)
         self._file_metadata = metadata

@@ -1,0 +1,74 @@
+"""Several threads may use one Llama, which the original cannot promise."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from edgewise import Llama
+
+PROMPTS = ["Once upon a time", "Tom had a red ball", "Lily was", "One day", "The dog", "A big"]
+
+
+def tell(llm: Llama, prompt: str) -> str:
+    completion: Any = llm(prompt, max_tokens=24, temperature=0)
+    text: str = completion["choices"][0]["text"]
+    return text
+
+
+def test_calls_from_several_threads_do_not_mix(llm: Llama) -> None:
+    alone = [tell(llm, prompt) for prompt in PROMPTS]
+    with ThreadPoolExecutor(len(PROMPTS)) as pool:
+        together = list(pool.map(lambda prompt: tell(llm, prompt), PROMPTS * 2))
+    assert together == alone * 2
+
+
+def test_a_call_waits_for_a_stream_of_another_thread_and_both_are_right(llm: Llama) -> None:
+    alone = [tell(llm, prompt) for prompt in PROMPTS[:2]]
+    stream: Any = llm(PROMPTS[0], max_tokens=24, temperature=0, stream=True)
+    text: str = next(stream)["choices"][0]["text"]
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(tell, llm, PROMPTS[1])
+        text += "".join(chunk["choices"][0]["text"] for chunk in stream)
+        assert other.result(60) == alone[1]
+    assert text == alone[0]
+
+
+def test_two_streams_of_one_thread_take_turns(llm: Llama) -> None:
+    alone = [tell(llm, prompt) for prompt in PROMPTS[:2]]
+    streams: Any = [llm(prompt, max_tokens=24, temperature=0, stream=True) for prompt in PROMPTS[:2]]
+    texts = ["", ""]
+    for chunks in zip(*streams, strict=False):
+        for index, chunk in enumerate(chunks):
+            texts[index] += chunk["choices"][0]["text"]
+    for index, stream in enumerate(streams):
+        texts[index] += "".join(chunk["choices"][0]["text"] for chunk in stream)
+    assert texts == alone
+
+
+def test_a_stream_that_is_left_half_read_blocks_nobody(llm: Llama) -> None:
+    stream: Any = llm(PROMPTS[0], max_tokens=24, temperature=0, stream=True)
+    next(stream)
+    told: list[str] = []
+    thread = threading.Thread(target=lambda: told.append(tell(llm, PROMPTS[1])), daemon=True)
+    thread.start()
+    thread.join(60)
+    assert told
+    assert stream is not None
+
+
+def test_python_goes_on_while_the_core_computes(llm: Llama) -> None:
+    ticks = 0
+    done = threading.Event()
+
+    def work() -> None:
+        tell(llm, "Once upon a time " * 20)
+        done.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not done.wait(0.0005):
+        ticks += 1
+    thread.join()
+    assert ticks > 0
