@@ -64,8 +64,10 @@ impl Packed for Q6K {
 
     #[inline(always)]
     fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
-        let scales: &[u8; 16] = span[192..].first_chunk().expect("a span holds 16 scales");
-        let scales = scales.map(|scale| scale as i8);
+        let mut scales = [0; 16];
+        for (scale, &byte) in scales.iter_mut().zip(&span[192..]) {
+            *scale = byte as i8;
+        }
         simd.mul(simd.load_i8(&scales), simd.splat(simd.f16_to_f32(packed::half_at(span, 208))))
     }
 }

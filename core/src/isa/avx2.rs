@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::simd::{Kernel, LANES, Simd};
+use super::simd::{Kernel, LANES, Simd, word_of_four};
 
 /// The token; `VNNI` says whether the CPU has AVX-VNNI too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -284,8 +284,7 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     }
     #[inline(always)]
     fn splat_four(self, x: &[i8]) -> Int {
-        let x: [i8; 4] = *x.first_chunk().expect("four bytes");
-        self.splat_i32(i32::from_le_bytes(x.map(|x| x as u8)))
+        self.splat_i32(word_of_four(x))
     }
     #[inline(always)]
     fn and(self, a: Int, b: Int) -> Int {
@@ -370,12 +369,15 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
         let bytes = &bytes[start..start + (LANES - 1) * stride + 16];
         let mut out = [[cpu!(_mm256_setzero_si256()); 2]; 4];
         for half in 0..2 {
-            let row = |i: usize| {
-                // SAFETY: 16 bytes from row 8 * half + i < 16 on were found to be there above; AVX2 is.
-                unsafe { _mm_loadu_si128(bytes.as_ptr().add((8 * half + i) * stride).cast()) }
-            };
-            let rows = |i: usize| cpu!(_mm256_set_m128i(row(i + 4), row(i)));
-            let (x0, x1, x2, x3) = (rows(0), rows(1), rows(2), rows(3));
+            let mut rows = [cpu!(_mm256_setzero_si256()); 4];
+            for (i, rows) in rows.iter_mut().enumerate() {
+                let at = bytes.as_ptr().wrapping_add((8 * half + i) * stride);
+                // SAFETY: 16 bytes from each of rows 8 * half + i and four further, below 16, were found to be there.
+                let (low, high) =
+                    unsafe { (_mm_loadu_si128(at.cast()), _mm_loadu_si128(at.wrapping_add(4 * stride).cast())) };
+                *rows = cpu!(_mm256_set_m128i(high, low));
+            }
+            let [x0, x1, x2, x3] = rows;
             cpu! {
                 let (a, b) = (_mm256_unpacklo_epi32(x0, x1), _mm256_unpackhi_epi32(x0, x1));
                 let (c, d) = (_mm256_unpacklo_epi32(x2, x3), _mm256_unpackhi_epi32(x2, x3));

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::simd::{Kernel, LANES, Simd};
+use super::simd::{Kernel, LANES, Simd, word_of_four};
 
 /// The token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,8 +228,7 @@ impl Simd for Avx512Vnni {
     }
     #[inline(always)]
     fn splat_four(self, x: &[i8]) -> __m512i {
-        let x: [i8; 4] = *x.first_chunk().expect("four bytes");
-        self.splat_i32(i32::from_le_bytes(x.map(|x| x as u8)))
+        self.splat_i32(word_of_four(x))
     }
     #[inline(always)]
     fn and(self, a: __m512i, b: __m512i) -> __m512i {

@@ -4,7 +4,7 @@
 
 use std::arch::{aarch64::*, asm, is_aarch64_feature_detected};
 
-use super::simd::{Kernel, LANES, Simd};
+use super::simd::{Kernel, LANES, Simd, word_of_four};
 
 /// The token; `DOTPROD` says whether the CPU has the dot product too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -327,8 +327,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
     #[inline(always)]
     fn splat_four(self, x: &[i8]) -> Bytes {
-        let x: [i8; 4] = *x.first_chunk().expect("four bytes");
-        each!(vreinterpretq_u8_s32, self.splat_i32(i32::from_le_bytes(x.map(|x| x as u8))))
+        each!(vreinterpretq_u8_s32, self.splat_i32(word_of_four(x)))
     }
     #[inline(always)]
     fn and(self, a: Bytes, b: Bytes) -> Bytes {

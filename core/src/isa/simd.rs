@@ -16,6 +16,13 @@ pub trait Kernel {
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
+/// The first four bytes as one number, as they lie in memory on a little-endian machine.
+#[inline(always)]
+pub(super) fn word_of_four(x: &[i8]) -> i32 {
+    let x = &x[..4];
+    i32::from_le_bytes([x[0] as u8, x[1] as u8, x[2] as u8, x[3] as u8])
+}
+
 /// An instruction set. A value of a type that implements this proves that the CPU has it.
 ///
 /// Slices that are loaded or stored must hold at least the vector (checked), and only its length is used.

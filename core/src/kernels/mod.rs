@@ -2,6 +2,7 @@
 
 mod activations;
 pub(crate) mod attention;
+pub mod ceilings;
 mod decode;
 pub mod float;
 mod matmul;

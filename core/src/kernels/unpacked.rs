@@ -136,7 +136,9 @@ impl<F: Floats> FloatRows<'_, F> {
                 end[..rest.len()].copy_from_slice(rest);
                 *w_end = end;
             }
-            let x = x.map(|x| &x[whole..]);
+            for x in &mut x {
+                *x = &x[whole..];
+            }
             add::<S, F, R, T>(simd, &w_ends, &x, 0, &mut sums[0]);
         }
         for j in 0..T {

@@ -1,0 +1,107 @@
+//! What the machine can do at best, measured here and now: every speed is read as a share of these two.
+
+use std::time::Instant;
+
+use crate::isa::{Isa, Kernel, Pool, Simd};
+
+/// Independent sums, so that no multiplication waits for the one before.
+const SUMS: usize = 12;
+
+/// Multiply-adds of 8-bit integers per second that all threads of the pool reach together, with all operands in
+/// registers: the bound of prefill. Takes a few milliseconds.
+pub fn int8_peak(pool: &Pool, isa: Isa) -> f64 {
+    let multiply_adds_per_round = (SUMS * 64 * pool.threads()) as f64;
+    let time = |rounds: usize| {
+        let start = Instant::now();
+        pool.run(&|_| isa.run(Multiply { rounds }));
+        start.elapsed().as_secs_f64()
+    };
+    let mut rounds = 1000;
+    loop {
+        let seconds = time(rounds);
+        if seconds > 0.001 {
+            return rounds as f64 * multiply_adds_per_round / seconds;
+        }
+        rounds *= 2;
+    }
+}
+
+/// Bytes per second at which all threads of the pool read `bytes` together, each a part of its own: the bound of decode,
+/// if `bytes` is much larger than the caches.
+pub fn read_bandwidth(pool: &Pool, isa: Isa, bytes: &[u8]) -> f64 {
+    let part = (bytes.len() / pool.threads()).next_multiple_of(64).max(64);
+    let parts: Vec<&[u8]> = bytes.chunks(part).collect();
+    let start = Instant::now();
+    pool.run(&|thread| {
+        if let Some(bytes) = parts.get(thread) {
+            isa.run(Read { bytes });
+        }
+    });
+    bytes.len() as f64 / start.elapsed().as_secs_f64()
+}
+
+struct Multiply {
+    rounds: usize,
+}
+
+impl Kernel for Multiply {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let mut sums = [simd.splat_i32(0); SUMS];
+        let x = simd.splat_byte(5);
+        for _ in 0..self.rounds {
+            // Or else the products would be computed once for all rounds.
+            let w = simd.splat_byte(std::hint::black_box(3));
+            for sum in &mut sums {
+                *sum = simd.dot(*sum, w, x);
+            }
+        }
+        for sum in sums {
+            std::hint::black_box(simd.reduce_add_i32(sum));
+        }
+    }
+}
+
+struct Read<'a> {
+    bytes: &'a [u8],
+}
+
+impl Kernel for Read<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let mut all = [simd.splat_byte(0); 4];
+        let (lines, _) = self.bytes.as_chunks::<256>();
+        for lines in lines {
+            simd.prefetch(&lines[..64], 4096);
+            simd.prefetch(&lines[64..128], 4096);
+            simd.prefetch(&lines[128..192], 4096);
+            simd.prefetch(&lines[192..], 4096);
+            for (i, all) in all.iter_mut().enumerate() {
+                *all = simd.xor(*all, simd.load_bytes(&lines[64 * i..]));
+            }
+        }
+        let mut out = [0; 64];
+        let [a, b, c, d] = all;
+        simd.store_bytes(simd.xor(simd.xor(a, b), simd.xor(c, d)), &mut out);
+        std::hint::black_box(out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ceilings_are_positive_numbers() {
+        let pool = Pool::new(2);
+        let bytes = vec![1; 100_000];
+        for isa in Isa::available() {
+            assert!(int8_peak(&pool, isa).is_normal());
+            assert!(read_bandwidth(&pool, isa, &bytes).is_normal());
+        }
+    }
+}
