@@ -73,10 +73,6 @@ clean: ## remove everything that was built
 	[ $@ -nt pyproject.toml ] || VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release --quiet --extras dev
 	touch $@
 
-.venv/.wheel: .venv/.tools
-	$(BIN)/pip install --quiet 'maturin[zig]>=1.9,<2' auditwheel
-	touch $@
-
 .venv/.peer: .venv/.tools
 	CMAKE_ARGS=-DGGML_NATIVE=ON $(BIN)/pip install --quiet llama-cpp-python && touch $@ || echo "bench: no llama-cpp-python beside it"
 
