@@ -53,6 +53,13 @@ pub(super) fn replace_broken(text: &[u8]) -> std::borrow::Cow<'_, str> {
     clean.into()
 }
 
+/// A text in the alphabet of GPT-2, as byte-level vocabularies hold it.
+#[cfg(test)]
+pub(super) fn spell(text: &[u8]) -> String {
+    let character = |byte: u8| ('!'..='\u{143}').find(|&c| byte_of(c) == Some(byte)).unwrap();
+    text.iter().map(|&byte| character(byte)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -227,3 +227,6 @@ impl Tokenizer {
         self.vocabulary.find_text(text.as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -154,3 +154,6 @@ pub(super) fn split(text: &[Symbol], rules: &[Rule]) -> Vec<usize> {
     }
     ends
 }
+
+#[cfg(test)]
+mod tests;
