@@ -21,7 +21,7 @@ pub(crate) struct ModelFile(pub(crate) Arc<Gguf>);
 impl ModelFile {
     #[new]
     fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        detached(py, || Gguf::open(&path)).map(|gguf| Self(Arc::new(gguf)))
+        detached(py, move || Gguf::open(&path)).map(|gguf| Self(Arc::new(gguf)))
     }
 
     #[getter]

@@ -15,7 +15,7 @@ use crate::errors::{detached, to_python};
 use crate::file::ModelFile;
 use crate::machine::resolve_threads;
 use crate::sampling::{Sampled, Sampler};
-use crate::token::{Token, ids};
+use crate::token::Tokens;
 
 /// How often a computation looks for a pending Ctrl-C.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(30);
@@ -116,8 +116,8 @@ impl Session {
         self.with(py, |session| session.tokens().to_vec())
     }
 
-    fn reuse(&self, py: Python<'_>, tokens: Vec<Token>) -> usize {
-        let tokens = ids(&tokens);
+    fn reuse(&self, py: Python<'_>, tokens: Tokens) -> usize {
+        let Tokens(tokens) = tokens;
         self.with(py, |session| {
             let shared = session.tokens().iter().zip(&tokens).take_while(|(a, b)| a == b).count();
             let kept = shared.min(tokens.len().saturating_sub(1));
@@ -131,8 +131,8 @@ impl Session {
     }
 
     #[pyo3(signature = (tokens, *, all_logits = false))]
-    fn evaluate(&self, py: Python<'_>, tokens: Vec<Token>, all_logits: bool) -> PyResult<()> {
-        let tokens = ids(&tokens);
+    fn evaluate(&self, py: Python<'_>, tokens: Tokens, all_logits: bool) -> PyResult<()> {
+        let Tokens(tokens) = tokens;
         let wanted = if all_logits { Logits::All } else { Logits::Last };
         self.compute(py, |session, interrupted| session.evaluate(&tokens, wanted, interrupted))
     }
@@ -178,8 +178,8 @@ impl Session {
         })
     }
 
-    fn embed(&self, py: Python<'_>, tokens: Vec<Token>, pooling: &str) -> PyResult<Vec<Vec<f32>>> {
-        let tokens = ids(&tokens);
+    fn embed(&self, py: Python<'_>, tokens: Tokens, pooling: &str) -> PyResult<Vec<Vec<f32>>> {
+        let Tokens(tokens) = tokens;
         self.compute(py, |session, interrupted| {
             session.truncate(0);
             match pooling {

@@ -5,22 +5,24 @@ use pyo3::prelude::*;
 
 use crate::errors::to_python;
 
-/// A token id.
-pub(crate) struct Token(u32);
+/// A sequence of token ids.
+pub(crate) struct Tokens(pub(crate) Vec<u32>);
 
-impl<'py> FromPyObject<'_, 'py> for Token {
+impl<'py> FromPyObject<'_, 'py> for Tokens {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        if let Ok(id) = object.extract::<u32>() {
-            return Ok(Self(id));
+        if let Ok(ids) = object.extract() {
+            return Ok(Self(ids));
         }
-        let id: i128 = object.extract()?;
-        Err(to_python(&Error::invalid_argument(format!("token {id} is not in any vocabulary"))))
+        object.try_iter()?.map(|id| one(&id?)).collect::<PyResult<_>>().map(Self)
     }
 }
 
-/// The ids as the core takes them.
-pub(crate) fn ids(tokens: &[Token]) -> Vec<u32> {
-    tokens.iter().map(|token| token.0).collect()
+fn one(object: &Bound<'_, PyAny>) -> PyResult<u32> {
+    if let Ok(id) = object.extract() {
+        return Ok(id);
+    }
+    let id: i128 = object.extract()?;
+    Err(to_python(&Error::invalid_argument(format!("token {id} is not in any vocabulary"))))
 }

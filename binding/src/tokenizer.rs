@@ -9,7 +9,7 @@ use pyo3::types::PyBytes;
 
 use crate::errors::{detached, to_python};
 use crate::file::ModelFile;
-use crate::token::{Token, ids};
+use crate::token::Tokens;
 
 /// The tokenizer that a file's metadata describes.
 #[pyclass(frozen, module = "edgewise._core")]
@@ -33,8 +33,8 @@ impl Tokenizer {
     }
 
     #[pyo3(signature = (tokens, *, special))]
-    fn decode<'py>(&self, py: Python<'py>, tokens: Vec<Token>, special: bool) -> PyResult<Bound<'py, PyBytes>> {
-        let tokens = ids(&tokens);
+    fn decode<'py>(&self, py: Python<'py>, tokens: Tokens, special: bool) -> PyResult<Bound<'py, PyBytes>> {
+        let Tokens(tokens) = tokens;
         let bytes = detached(py, || {
             tokens.iter().try_for_each(|&token| self.check(token))?;
             Ok(self.0.decode(&tokens, special))
@@ -43,8 +43,8 @@ impl Tokenizer {
     }
 
     #[pyo3(signature = (tokens, *, special = false))]
-    fn pieces<'py>(&self, py: Python<'py>, tokens: Vec<Token>, special: bool) -> PyResult<Bound<'py, PyBytes>> {
-        let tokens = ids(&tokens);
+    fn pieces<'py>(&self, py: Python<'py>, tokens: Tokens, special: bool) -> PyResult<Bound<'py, PyBytes>> {
+        let Tokens(tokens) = tokens;
         tokens.iter().try_for_each(|&token| self.check(token)).map_err(|error| to_python(&error))?;
         let pieces: Vec<&[u8]> = tokens.iter().map(|&token| self.0.visible_piece(token, special)).collect();
         Ok(PyBytes::new(py, &pieces.concat()))

@@ -93,6 +93,7 @@ impl Pool {
             return;
         }
         let shared = &*self.shared;
+        #[allow(clippy::transmute_ptr_to_ptr)] // a cast cannot lengthen the lifetime of a trait object
         // SAFETY: only the lifetime changes; `running` is zero again before this function returns or unwinds.
         let job = Job(unsafe {
             std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const (dyn Fn(usize) + Sync + 'static)>(f)

@@ -86,7 +86,7 @@ unsafe impl<T: Send> Send for Panels<'_, T> {}
 impl<'a, T> Panels<'a, T> {
     /// Cuts `data`, whose rows have `columns` elements, into panels of `width` columns.
     pub fn new(data: &'a mut [T], columns: usize, width: usize) -> Self {
-        assert!(columns > 0 && width > 0 && data.len() % columns == 0, "whole rows, and panels with columns");
+        assert!(columns > 0 && width > 0 && data.len().is_multiple_of(columns), "whole rows, and panels with columns");
         let rows = data.len() / columns;
         Self {
             data: data.as_mut_ptr(),

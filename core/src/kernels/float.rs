@@ -148,9 +148,9 @@ impl Kernel for Gated<'_> {
             let argument = match self.bend {
                 Gate::Silu => x,
                 Gate::Gelu => {
-                    // (1 + tanh(y)) / 2 = sigmoid(2 y), and 2 sqrt(2 / pi) = 1.5957691.
+                    // (1 + tanh(y)) / 2 = sigmoid(2 y), and 2 sqrt(2 / pi) = 1.595769.
                     let cubic = simd.mul_add(simd.mul(x, x), simd.splat(0.044_715), simd.splat(1.0));
-                    simd.mul(simd.mul(x, simd.splat(1.595_769_1)), cubic)
+                    simd.mul(simd.mul(x, simd.splat(1.595_769)), cubic)
                 }
             };
             let bent = simd.mul(x, sigmoid(simd, argument));
@@ -244,7 +244,7 @@ mod tests {
                 let (gate, up) = (wave(length, 1.1), wave(length, 0.5));
                 let silu = |x: f64| x / (1.0 + (-x).exp());
                 let gelu = |x: f64| {
-                    0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
+                    0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh())
                 };
                 for (bend, definition) in [(Gate::Silu, &silu as &dyn Fn(f64) -> f64), (Gate::Gelu, &gelu)] {
                     let mut out = gate.clone();
