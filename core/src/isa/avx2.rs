@@ -424,9 +424,9 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn prefetch(self, bytes: &[u8], ahead: usize) {
-        for line in (0..bytes.len()).step_by(64) {
-            let at = bytes.as_ptr().wrapping_add(ahead + line);
+    fn prefetch<T>(self, x: &[T], ahead: usize) {
+        for line in (0..size_of_val(x)).step_by(64) {
+            let at = x.as_ptr().wrapping_byte_add(ahead + line);
             cpu!(_mm_prefetch::<_MM_HINT_T0>(at.cast()));
         }
     }

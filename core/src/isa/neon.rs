@@ -430,9 +430,9 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
-    fn prefetch(self, bytes: &[u8], ahead: usize) {
-        for line in (0..bytes.len()).step_by(64) {
-            let at = bytes.as_ptr().addr().wrapping_add(ahead + line);
+    fn prefetch<T>(self, x: &[T], ahead: usize) {
+        for line in (0..size_of_val(x)).step_by(64) {
+            let at = x.as_ptr().addr().wrapping_add(ahead + line);
             // SAFETY: a hint; it neither reads nor faults.
             unsafe { asm!("prfm pldl1keep, [{at}]", at = in(reg) at, options(nomem, nostack, preserves_flags)) }
         }

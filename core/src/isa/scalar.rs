@@ -381,5 +381,5 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
-    fn prefetch(self, _bytes: &[u8], _ahead: usize) {}
+    fn prefetch<T>(self, _x: &[T], _ahead: usize) {}
 }

@@ -174,8 +174,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The same bits.
     fn bytes_from_f32(self, x: Self::F32) -> Self::Bytes;
 
-    /// Asks for the cache lines `ahead` bytes after those of `bytes`; they need not exist.
-    fn prefetch(self, bytes: &[u8], ahead: usize);
+    /// Asks for the cache lines `ahead` bytes after those of `x`; they need not exist.
+    fn prefetch<T>(self, x: &[T], ahead: usize);
 
     // Made of the above.
 

@@ -5,6 +5,9 @@ use crate::isa::{Kernel, LANES, Simd};
 use crate::kernels::float;
 use crate::model::kv_cache::{BLOCK, Block};
 
+/// How far ahead of the numbers in use memory is asked for.
+const AHEAD_BYTES: usize = 8192;
+
 /// The query heads of one key-value head for a few tokens, over positions `start..end`.
 pub(super) struct Tile<'a> {
     pub(super) attention: &'a Attention<'a>,
@@ -162,11 +165,11 @@ fn strip<S: Simd, C: Cell, const ADD: bool, const W: usize>(
     let mut r = 0;
     // As many rows as keep their sums in registers.
     if S::TILE_TOKENS >= 6 {
-        while r + 8 <= factors.rows {
+        while r + 8 <= factors.rows && factors.rows >= 16 {
             panel::<S, C, ADD, W, 8>(simd, factors, r, b, width, out, out_stride);
             r += 8;
         }
-        if r + 4 <= factors.rows {
+        while r + 4 <= factors.rows {
             panel::<S, C, ADD, W, 4>(simd, factors, r, b, width, out, out_stride);
             r += 4;
         }
@@ -199,6 +202,9 @@ fn panel<S: Simd, C: Cell, const ADD: bool, const W: usize, const R: usize>(
     let mut sums = [[simd.splat(0.0); W]; R];
     for i in 0..factors.count {
         let b = &b[i * width..][..W * LANES];
+        if R <= 4 {
+            simd.prefetch(b, AHEAD_BYTES); // few rows: a single token, which waits for memory
+        }
         let mut vectors = [simd.splat(0.0); W];
         for w in 0..W {
             vectors[w] = C::load(simd, &b[w * LANES..]);
