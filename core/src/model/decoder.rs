@@ -14,7 +14,7 @@ use crate::kernels::{Activations, dequantize_row, matmul};
 /// The most multiply-adds of one matrix product in prefill: the caller's wish to stop is seen between products.
 const MAX_PRODUCT: usize = 1 << 33;
 /// What the float buffers of one chunk may take.
-const MAX_BUFFERS: usize = 1 << 25;
+const MAX_BUFFERS: usize = 26 << 20;
 /// Chunks are no shorter than this, however large the model.
 const MIN_CHUNK: usize = 32;
 
