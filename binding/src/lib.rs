@@ -19,7 +19,7 @@ mod _core {
     #[pymodule_export]
     use crate::formats::dequantize;
     #[pymodule_export]
-    use crate::machine::{ThreadChoice, choose_threads, instruction_sets};
+    use crate::machine::{ThreadChoice, choose_threads, instruction_sets, int8_peak, read_bandwidth};
     #[pymodule_export]
     use crate::sampling::{Sampler, TextStream};
     #[pymodule_export]

@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
-use edgewise_core::isa::Isa;
-use edgewise_core::threads;
+use edgewise_core::isa::{Isa, Pool};
+use edgewise_core::kernels::ceilings;
+use edgewise_core::{Error, ErrorKind, Result, threads};
 use pyo3::prelude::*;
+
+use crate::errors::detached;
 
 /// How many threads to start, and why.
 #[pyclass(frozen, get_all, module = "edgewise._core")]
@@ -38,8 +41,34 @@ pub(crate) fn resolve_threads(requested: usize) -> usize {
     threads::choose(&threads::read_facts(std::path::Path::new("/"))).resolve(Some(requested))
 }
 
+/// An instruction set by its name; `auto` is the best one.
+pub(crate) fn named_isa(name: &str) -> Result<Isa> {
+    if name == "auto" { Ok(Isa::detect()) } else { Isa::named(name) }
+}
+
 /// Instruction sets that this build and this CPU share, slowest first.
 #[pyfunction]
 pub(crate) fn instruction_sets() -> Vec<&'static str> {
     Isa::available().into_iter().map(Isa::name).collect()
+}
+
+/// Multiply-adds of 8-bit integers per second that the threads reach together: the bound of prefill.
+#[pyfunction]
+#[pyo3(signature = (*, isa, threads))]
+pub(crate) fn int8_peak(py: Python<'_>, isa: &str, threads: usize) -> PyResult<f64> {
+    detached(py, || Ok(ceilings::int8_peak(&Pool::new(resolve_threads(threads)), named_isa(isa)?)))
+}
+
+/// Bytes per second that the threads read together from so much memory: the bound of decode.
+#[pyfunction]
+#[pyo3(signature = (*, isa, threads, size_bytes))]
+pub(crate) fn read_bandwidth(py: Python<'_>, isa: &str, threads: usize, size_bytes: usize) -> PyResult<f64> {
+    detached(py, || {
+        let mut memory: Vec<u8> = Vec::new();
+        memory
+            .try_reserve_exact(size_bytes)
+            .map_err(|_| Error::new(ErrorKind::Io, format!("no memory for a buffer of {size_bytes} bytes")))?;
+        memory.resize(size_bytes, 1); // written, so that every page is one of its own
+        Ok(ceilings::read_bandwidth(&Pool::new(resolve_threads(threads)), named_isa(isa)?, &memory))
+    })
 }

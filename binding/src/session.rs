@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use edgewise_core::isa::Isa;
 use edgewise_core::model::{CacheFormat, Model as CoreModel};
 use edgewise_core::sampler::log_probabilities;
 use edgewise_core::session::{Logits, Pooling, Session as CoreSession, SessionOptions};
@@ -13,7 +12,7 @@ use pyo3::types::PyBytes;
 
 use crate::errors::{detached, to_python};
 use crate::file::ModelFile;
-use crate::machine::resolve_threads;
+use crate::machine::{named_isa, resolve_threads};
 use crate::sampling::{Sampled, Sampler};
 use crate::token::Tokens;
 
@@ -79,7 +78,7 @@ impl Session {
                 batch,
                 keys: cache_format(key_format)?,
                 values: cache_format(value_format)?,
-                isa: if isa == "auto" { Isa::detect() } else { Isa::named(isa)? },
+                isa: named_isa(isa)?,
                 threads: resolve_threads(threads),
             };
             CoreSession::new(model, options)

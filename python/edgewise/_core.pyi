@@ -19,6 +19,8 @@ __all__ = [
     "choose_threads",
     "dequantize",
     "instruction_sets",
+    "int8_peak",
+    "read_bandwidth",
 ]
 
 VERSION: Final[str]
@@ -249,6 +251,12 @@ def choose_threads(root: str | PathLike[str] | None = None) -> ThreadChoice:
 
 def instruction_sets() -> list[str]:
     """Instruction sets that this build and this CPU share, slowest first."""
+
+def int8_peak(*, isa: str, threads: int) -> float:
+    """Multiply-adds of 8-bit integers per second that the threads reach together: the bound of prefill."""
+
+def read_bandwidth(*, isa: str, threads: int, size_bytes: int) -> float:
+    """Bytes per second that the threads read together from so much memory: the bound of decode."""
 
 def dequantize(format_name: str, data: bytes) -> bytes:
     """The values of whole blocks, as little-endian f32.
