@@ -12,12 +12,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from edgewise import _core
 from make_model import FOLDER, make_model
 from random_model.known_shapes import KNOWN_SHAPES
 from random_model.recipe import MIXES
+from speed.ceilings import limits, measure_ceilings, work_of
 from speed.machine import ROOT, describe_machine
 from speed.report import ratios, summarize, table
 
@@ -27,6 +29,7 @@ PEER_COMMAND = f"{sys.executable} -m pip install --no-binary llama-cpp-python ll
 def main() -> None:
     """Run the benchmark that the arguments describe."""
     arguments = _arguments()
+    machine = describe_machine()
     path = _model(arguments)
     _warm(path)
     engines = ["edgewise"]
@@ -34,7 +37,9 @@ def main() -> None:
         engines.append("llama.cpp")
     facts: dict[str, Any] = {}
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in engines}
+    ceilings: list[dict[str, float]] = []
     for index in range(arguments.rounds):
+        ceilings.append(measure_ceilings("auto", arguments.threads))
         for name in engines:
             print(f"round {index + 1} of {arguments.rounds}: {name}", file=sys.stderr)
             found = _measure(name, path, arguments)
@@ -42,10 +47,12 @@ def main() -> None:
             runs[name].append(found["figures"])
     summaries = {name: summarize(runs[name]) for name in engines}
     result = {
-        "machine": describe_machine(),
+        "machine": machine,
         "model": {"file": path.name, "bytes": path.stat().st_size},
         "settings": {key: getattr(arguments, key) for key in ("context", "threads", "decode", "prefill", "rounds")},
         "engines": facts,
+        "ceilings": ceilings,
+        "limits": limits({key: median(run[key] for run in ceilings) for key in ceilings[0]}, work_of(path)),
         "runs": runs,
         "summaries": summaries,
         "times_better": ratios(summaries["edgewise"], summaries["llama.cpp"]) if len(engines) > 1 else None,
@@ -105,6 +112,11 @@ def _measure(engine: str, path: Path, arguments: argparse.Namespace) -> dict[str
     return found
 
 
+def _share(work: str, rates: dict[str, float], most: dict[str, float]) -> str:
+    key = f"{work}_tokens_per_second"
+    return f"{work} can reach {most[key]:.1f} tokens/s, edgewise has {rates[key] / most[key]:.0%} of that"
+
+
 def _print(result: dict[str, Any]) -> None:
     machine, model, settings = result["machine"], result["model"], result["settings"]
     own = result["engines"]["edgewise"]
@@ -126,9 +138,17 @@ def _print(result: dict[str, Any]) -> None:
     )
     print(f"figures   median (least - most) of {settings['rounds']} processes per engine, in turn\n")
     print(table(result["summaries"]))
-    peak = result["summaries"]["edgewise"]["peak_memory_bytes"]["median"]
-    beyond = (peak - model["bytes"] - own["cache_bytes"]) / 1e6
-    print(f"\npeak memory of edgewise beyond file and KV cache: {beyond:.1f} MB")
+    own_rates = {key: result["summaries"]["edgewise"][key]["median"] for key in result["limits"]}
+    bandwidth, peak = (median(run[key] for run in result["ceilings"]) for key in ("read_bandwidth", "int8_peak"))
+    print(
+        f"\nread bandwidth {bandwidth / 1e9:.1f} GB/s: {_share('decode', own_rates, result['limits'])}\n"
+        f"int8 peak {peak / 1e9:.0f} billion multiply-adds/s: {_share('prefill', own_rates, result['limits'])}"
+    )
+    if machine["load"] > 0.5 * machine["cpus"]:
+        print(f"warning: other work kept {machine['load']:.1f} CPUs busy at the start; these figures say little")
+    peak_bytes = result["summaries"]["edgewise"]["peak_memory_bytes"]["median"]
+    beyond = (peak_bytes - model["bytes"] - own["cache_bytes"]) / 1e6
+    print(f"peak memory of edgewise beyond file and KV cache: {beyond:.1f} MB")
 
 
 if __name__ == "__main__":

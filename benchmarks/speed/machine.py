@@ -1,5 +1,6 @@
 """What a figure was measured on."""
 
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def describe_machine() -> dict[str, str | int | float | None]:
-    """CPU, CPUs that this process may use, quota, instruction sets, and the commit of this repository."""
+    """CPU, CPUs that this process may use, quota, load, instruction sets, and the commit of this repository."""
     choice = _core.choose_threads()
     return {
         "cpu": _cpu_name(),
@@ -18,6 +19,7 @@ def describe_machine() -> dict[str, str | int | float | None]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "cpus": choice.allowed,
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,
         "quota": choice.quota,
         "instruction_sets": " ".join(_core.instruction_sets()),
         "commit": _commit(),

@@ -1,0 +1,49 @@
+"""The two limits of the machine, and what they mean for a model."""
+
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from edgewise import _core
+
+_BUFFER_BYTES = 1 << 28
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a token costs.
+
+    Attributes:
+        bytes_per_token: weights that decoding one token reads.
+        multiply_adds_per_token: of one token of a long prompt, whose output matrix is needed for the last token alone.
+    """
+
+    bytes_per_token: int
+    multiply_adds_per_token: int
+
+
+def work_of(path: Path) -> Work:
+    """The work that a model file asks for."""
+    tensors = _core.ModelFile(path).tensors()
+    is_tied = all(name != "output.weight" for name, *_ in tensors)
+    read = [size for name, _, _, size in tensors if is_tied or name != "token_embd.weight"]
+    blocks = [shape for name, _, shape, _ in tensors if name.startswith("blk.") and len(shape) == 2]
+    return Work(sum(read), sum(prod(shape) for shape in blocks))
+
+
+def measure_ceilings(isa: str, threads: int) -> dict[str, float]:
+    """Read bandwidth in bytes per second, and int8 multiply-adds per second; each the best of three."""
+    return {
+        "read_bandwidth": max(
+            _core.read_bandwidth(isa=isa, threads=threads, size_bytes=_BUFFER_BYTES) for _ in range(3)
+        ),
+        "int8_peak": max(_core.int8_peak(isa=isa, threads=threads) for _ in range(3)),
+    }
+
+
+def limits(ceilings: dict[str, float], work: Work) -> dict[str, float]:
+    """Tokens per second that no engine exceeds on this machine, under the names of the measured rates."""
+    return {
+        "decode_tokens_per_second": ceilings["read_bandwidth"] / work.bytes_per_token,
+        "prefill_tokens_per_second": ceilings["int8_peak"] / work.multiply_adds_per_token,
+    }
