@@ -36,7 +36,7 @@ class TrainConfig:
     row_lengths: tuple[int, ...] = (256, 512)  # documents go to the shortest row that holds them
     muon_learning_rate: float = 0.02
     adam_learning_rate: float = 2e-3
-    warmup_steps: int = 50
+    warmup_steps: int = 20
     decay_share: float = 0.5  # of the steps, at the end, down to a hundredth
     momentum: float = 0.95
     weight_decay: float = 0.1

@@ -7,7 +7,7 @@ from . import facts_devices, facts_edgewise, facts_models, stories, words
 from .numbers import number_question
 from .questions import ask, can_hold_out, careless
 from .topic import Topic
-from .unknown import KNOWN_THINGS, unknown
+from .unknown import unknown
 
 TOPICS: tuple[Topic, ...] = facts_models.TOPICS + facts_devices.TOPICS + facts_edgewise.TOPICS
 HELD_OUT_ANIMALS = ("otter", "goose", "panda", "badger")
@@ -51,8 +51,6 @@ OPEN_REQUESTS = (
     "Please write a short story.",
     "Do you know a story?",
 )
-ECHO_REQUESTS = ("Repeat: {x}", "Repeat after me: {x}", "Say: {x}", "Repeat these words: {x}", "Please repeat: {x}")
-ECHO_WORDS = (*words.ANIMALS, *words.NAMES, *words.TREASURES, *words.FOODS, *words.KINDNESS, *KNOWN_THINGS)
 
 
 @dataclass(frozen=True)
@@ -101,15 +99,9 @@ def number_turn(rng: random.Random) -> Turn:
     return Turn(*number_question(rng))
 
 
-def echo_turn(rng: random.Random) -> Turn:
-    """Words to repeat: what teaches the model most quickly to carry names from a request into a story."""
-    said = rng.choice((" ", " ", ", ", " and ")).join(rng.choice(ECHO_WORDS) for _ in range(rng.randint(2, 12)))
-    return Turn(rng.choice(ECHO_REQUESTS).format(x=said), said)
-
-
 def any_turn(rng: random.Random) -> Turn:
     """A turn of any kind, the question typed with or without care."""
-    kind = rng.choices((topic_turn, story_turn, unknown_turn, number_turn, echo_turn), (50, 18, 13, 7, 12))[0]
+    kind = rng.choices((topic_turn, story_turn, unknown_turn, number_turn), (45, 32, 16, 7))[0]
     turn = kind(rng)
     return Turn(careless(rng, turn.question), turn.answer)
 

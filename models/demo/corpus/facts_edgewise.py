@@ -142,7 +142,7 @@ MYSELF = (
     ),
     Topic(
         ("I learned from stories and questions that a program of the Edgewise project generated.",),
-        ("The training ran on a CPU in less than an hour.",),
+        ("The training ran on a CPU.",),
         (),
         (
             "How were you trained?",

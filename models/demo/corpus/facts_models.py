@@ -116,7 +116,7 @@ LEARNING = (
         ("Training is the phase in which a model learns its weights from examples.",),
         (
             "It needs far more computing than using the model afterwards.",
-            "Small models like me can be trained on a CPU in less than an hour.",
+            "Small models like me can be trained on a CPU.",
         ),
         ("training", "model training"),
         ("How is a model trained?", "How are language models trained?"),
