@@ -74,7 +74,6 @@ def write_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
     writer.add_add_bos_token(False)
     writer.add_add_eos_token(False)
     writer.add_chat_template(CHAT_TEMPLATE)
-    writer.add_sampling_temp(0.0)  # so small a model answers best when it says what is likeliest
 
 
 def export(
