@@ -68,8 +68,8 @@ impl Packed for Iq4Xs {
 
     #[inline(always)]
     fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
-        let d = simd.f16_to_f32(packed::half_at(span, 0));
-        simd.mul(simd.sub(simd.load_u8_twice(unsigned_scales(span)), simd.splat(32.0)), simd.splat(d))
+        let d = simd.splat_f16(packed::half_at(span, 0));
+        simd.mul(simd.sub(simd.load_u8_twice(unsigned_scales(span)), simd.splat(32.0)), d)
     }
 }
 

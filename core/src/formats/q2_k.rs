@@ -57,13 +57,13 @@ impl Packed for Q2K {
     #[inline(always)]
     fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
         let nibbles = nibbles(span, 0);
-        simd.mul(simd.load_u8(&nibbles), simd.splat(simd.f16_to_f32(packed::half_at(span, 80))))
+        simd.mul(simd.load_u8(&nibbles), simd.splat_f16(packed::half_at(span, 80)))
     }
 
     #[inline(always)]
     fn minima<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
         let nibbles = nibbles(span, 4);
-        simd.mul(simd.load_u8(&nibbles), simd.splat(simd.f16_to_f32(packed::half_at(span, 82))))
+        simd.mul(simd.load_u8(&nibbles), simd.splat_f16(packed::half_at(span, 82)))
     }
 }
 

@@ -69,8 +69,8 @@ impl Packed for Q3K {
     #[inline(always)]
     fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
         let scales: &[u8; 12] = span[96..].first_chunk().expect("a span holds 12 bytes of scales");
-        let d = simd.f16_to_f32(packed::half_at(span, 108));
-        simd.mul(simd.sub(simd.load_u8(&unsigned_scales(scales)), simd.splat(32.0)), simd.splat(d))
+        let d = simd.splat_f16(packed::half_at(span, 108));
+        simd.mul(simd.sub(simd.load_u8(&unsigned_scales(scales)), simd.splat(32.0)), d)
     }
 }
 

@@ -88,7 +88,7 @@ pub(super) fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
     let [low, _, mixed] = scale_words(span);
     let high = (mixed & 0x0f0f_0f0f) | ((low >> 2) & 0x3030_3030);
     let scales = u64::from(low & 0x3f3f_3f3f) | u64::from(high) << 32;
-    simd.mul(simd.load_u8_twice(scales.to_le_bytes()), simd.splat(simd.f16_to_f32(packed::half_at(span, 0))))
+    simd.mul(simd.load_u8_twice(scales.to_le_bytes()), simd.splat_f16(packed::half_at(span, 0)))
 }
 
 /// The minima of a block of `q4_k` or `q5_k`.
@@ -97,7 +97,7 @@ pub(super) fn minima<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
     let [_, low, mixed] = scale_words(span);
     let high = ((mixed >> 4) & 0x0f0f_0f0f) | ((low >> 2) & 0x3030_3030);
     let minima = u64::from(low & 0x3f3f_3f3f) | u64::from(high) << 32;
-    simd.mul(simd.load_u8_twice(minima.to_le_bytes()), simd.splat(simd.f16_to_f32(packed::half_at(span, 2))))
+    simd.mul(simd.load_u8_twice(minima.to_le_bytes()), simd.splat_f16(packed::half_at(span, 2)))
 }
 
 /// The twelve bytes of scales and minima as three words, see [`unpack_scales`].

@@ -68,7 +68,7 @@ impl Packed for Q6K {
         for (scale, &byte) in scales.iter_mut().zip(&span[192..]) {
             *scale = byte as i8;
         }
-        simd.mul(simd.load_i8(&scales), simd.splat(simd.f16_to_f32(packed::half_at(span, 208))))
+        simd.mul(simd.load_i8(&scales), simd.splat_f16(packed::half_at(span, 208)))
     }
 }
 

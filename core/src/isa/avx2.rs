@@ -424,6 +424,12 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     }
 
     #[inline(always)]
+    fn splat_f16(self, x: u16) -> F32 {
+        // A broadcast from memory; loading one half would wait for the register's last value.
+        cpu!([_mm256_cvtph_ps(_mm_set1_epi16(x as i16)); 2])
+    }
+
+    #[inline(always)]
     fn prefetch<T>(self, x: &[T], ahead: usize) {
         for line in (0..size_of_val(x)).step_by(64) {
             let at = x.as_ptr().wrapping_byte_add(ahead + line);

@@ -333,6 +333,12 @@ impl Simd for Avx512Vnni {
     }
 
     #[inline(always)]
+    fn splat_f16(self, x: u16) -> __m512 {
+        // A broadcast from memory; loading one half would wait for the register's last value.
+        cpu!(_mm512_cvtph_ps(_mm256_set1_epi16(x as i16)))
+    }
+
+    #[inline(always)]
     fn prefetch<T>(self, x: &[T], ahead: usize) {
         for line in (0..size_of_val(x)).step_by(64) {
             let at = x.as_ptr().wrapping_byte_add(ahead + line);

@@ -177,7 +177,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Asks for the cache lines `ahead` bytes after those of `x`; they need not exist.
     fn prefetch<T>(self, x: &[T], ahead: usize);
 
-    // Made of the above.
+    // Made of the above, unless an instruction set knows better.
+
+    /// All lanes the half float `x`.
+    #[inline(always)]
+    fn splat_f16(self, x: u16) -> Self::F32 {
+        self.splat(self.f16_to_f32(x))
+    }
 
     /// The first 16 of `x`, or all of them and zeros.
     #[inline(always)]

@@ -69,6 +69,7 @@ impl Kernel for Everything<'_> {
         exact_f32!(u, v, s.splat(1.5), s.add(u, v), s.sub(u, v), s.mul(u, v), s.div(u, v), s.max(u, v), s.min(u, v));
         exact_f32!(s.abs(u), s.to_f32(s.round(u)), s.to_f32(s.round(s.splat(2.5))), s.to_f32(s.splat_i32(-9)));
         exact_f32!(s.load_f16(halves), s.load_i8(signed), s.load_u8(&table), s.load_bf16_bytes(bytes));
+        exact_f32!(s.splat_f16(halves[3]), s.splat_f16(halves[5]));
         exact_f32!(s.load_u8_twice([1, 2, 3, 4, 255, 6, 7, 128]), s.load_f16_twice(*halves.first_chunk().unwrap()));
         exact_f32!(s.byte_to_f32::<0>(a), s.byte_to_f32::<3>(a), s.signed_byte_to_f32::<0>(a));
         exact_f32!(s.signed_byte_to_f32::<2>(a), s.signed_byte_to_f32::<3>(a), s.f32_from_bytes(s.bytes_from_f32(u)));
