@@ -1,6 +1,6 @@
 //! `iq4_nl`: 32 values of 4 bits that index a table with steps wider towards the ends, `x = d table[q]`.
 
-use super::packed::{Packed, Zero};
+use super::packed::{Packed, Slot, Zero};
 use super::{block, f16, packed};
 use crate::isa::Simd;
 
@@ -60,6 +60,11 @@ impl Packed for Iq4Nl {
     #[inline(always)]
     fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
         packed::halves(simd, span, 0, 18)
+    }
+
+    #[inline(always)]
+    fn unpack<S: Simd>(simd: S, rows: &[u8], stride: usize, slot: &mut Slot) {
+        packed::unpack_nibble_blocks::<S, 18, 2>(simd, rows, stride, slot, Some(&biased_table::<S>()));
     }
 }
 

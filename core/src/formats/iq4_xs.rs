@@ -73,16 +73,18 @@ impl Packed for Iq4Xs {
     }
 }
 
-/// The eight scales with 32 added.
+/// The eight scales with 32 added: nibbles and pairs of bits are spread to bytes, all at once.
 #[inline(always)]
 fn unsigned_scales(span: &[u8]) -> [u8; 8] {
-    let high = packed::half_at(span, 2);
-    let mut scales = [0; 8];
-    for (i, scale) in scales.iter_mut().enumerate() {
-        let low = (span[4 + i / 2] >> (i % 2 * 4)) & 15;
-        *scale = low | (((high >> (2 * i)) & 3) as u8) << 4;
-    }
-    scales
+    let mut low = u64::from(u32::from_le_bytes([span[4], span[5], span[6], span[7]]));
+    low = (low | low << 16) & 0x0000_ffff_0000_ffff;
+    low = (low | low << 8) & 0x00ff_00ff_00ff_00ff;
+    low = (low | low << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    let mut high = u64::from(packed::half_at(span, 2));
+    high = (high | high << 24) & 0x0000_00ff_0000_00ff;
+    high = (high | high << 12) & 0x000f_000f_000f_000f;
+    high = (high | high << 6) & 0x0303_0303_0303_0303;
+    (low | high << 4).to_le_bytes()
 }
 
 #[cfg(test)]

@@ -128,8 +128,8 @@ fn unpack_row_by_row<S: Simd, P: Packed + ?Sized>(simd: S, rows: &[u8], stride: 
     for row in 0..LANES {
         let span = &rows[row * stride..][..P::BYTES];
         let quarters = P::codes(simd, span);
-        for (i, quarter) in quarters.into_iter().enumerate() {
-            simd.store_bytes(quarter, &mut codes[row * SPAN + 64 * i..]);
+        for i in 0..4 {
+            simd.store_bytes(quarters[i], &mut codes[row * SPAN + 64 * i..]);
         }
         simd.store_bytes(simd.bytes_from_f32(P::scales(simd, span)), &mut scales[64 * row..]);
         if P::ZERO == Zero::Minima {
@@ -138,8 +138,8 @@ fn unpack_row_by_row<S: Simd, P: Packed + ?Sized>(simd: S, rows: &[u8], stride: 
     }
     for i in 0..SPAN / 16 {
         let fours = simd.transpose(&codes, 16 * i, SPAN);
-        for (j, four) in fours.into_iter().enumerate() {
-            slot.set_codes(simd, 4 * i + j, four);
+        for j in 0..4 {
+            slot.set_codes(simd, 4 * i + j, fours[j]);
         }
     }
     let wide = P::GROUP / 16;
@@ -211,6 +211,46 @@ pub(super) fn span_bits<S: Simd, const LEFT: u32>(simd: S, bytes: &[u8]) -> [S::
         simd.shift_left::<LEFT>(simd.and(simd.shift_right_quarters::<4, 4, 5, 5>(bytes), one)),
         simd.shift_left::<LEFT>(simd.and(simd.shift_right_quarters::<6, 6, 7, 7>(bytes), one)),
     ]
+}
+
+/// The half float at `start` in each of 16 rows.
+#[inline(always)]
+pub(super) fn halves_of_rows<S: Simd>(simd: S, rows: &[u8], start: usize, stride: usize) -> S::F32 {
+    let mut halves = [0; LANES];
+    for (row, half) in halves.iter_mut().enumerate() {
+        *half = half_at(rows, row * stride + start);
+    }
+    simd.load_f16(&halves)
+}
+
+/// The four bytes of each lane as floats.
+#[inline(always)]
+pub(super) fn four_bytes<S: Simd>(simd: S, x: S::Bytes) -> [S::F32; 4] {
+    [simd.byte_to_f32::<0>(x), simd.byte_to_f32::<1>(x), simd.byte_to_f32::<2>(x), simd.byte_to_f32::<3>(x)]
+}
+
+/// Unpacks blocks of 32 nibbles, which start with a half as scale; a table may say what code each stands for.
+#[inline(always)]
+pub(super) fn unpack_nibble_blocks<S: Simd, const BLOCK: usize, const FIRST: usize>(
+    simd: S,
+    rows: &[u8],
+    stride: usize,
+    slot: &mut Slot,
+    table: Option<&[u8; 16]>,
+) {
+    let low = simd.splat_byte(15);
+    for block in 0..8 {
+        let bytes = simd.transpose(rows, BLOCK * block + FIRST, stride);
+        for i in 0..4 {
+            let (mut a, mut b) = (simd.and(bytes[i], low), simd.and(simd.shift_right::<4>(bytes[i]), low));
+            if let Some(table) = table {
+                (a, b) = (simd.lookup(table, a), simd.lookup(table, b));
+            }
+            slot.set_codes(simd, 8 * block + i, a);
+            slot.set_codes(simd, 8 * block + 4 + i, b);
+        }
+        slot.set_scales(simd, block, halves_of_rows(simd, rows, BLOCK * block, stride));
+    }
 }
 
 /// Evaluates `$body` with `$packed` standing for the kernels' view of `$format`, or `$other` where there is none.

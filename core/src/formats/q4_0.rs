@@ -1,6 +1,6 @@
 //! `q4_0`: 32 values of 4 bits, `x = d (q - 8)`.
 
-use super::packed::{Packed, Zero};
+use super::packed::{Packed, Slot, Zero};
 use super::{block, f16, packed};
 use crate::isa::Simd;
 
@@ -47,6 +47,11 @@ impl Packed for Q4_0 {
     #[inline(always)]
     fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
         packed::halves(simd, span, 0, 18)
+    }
+
+    #[inline(always)]
+    fn unpack<S: Simd>(simd: S, rows: &[u8], stride: usize, slot: &mut Slot) {
+        packed::unpack_nibble_blocks::<S, 18, 2>(simd, rows, stride, slot, None);
     }
 }
 

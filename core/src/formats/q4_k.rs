@@ -1,6 +1,6 @@
 //! `q4_k`: 256 values of 4 bits in groups of 32, `x = d s q - dmin m`.
 
-use super::packed::{Packed, Zero};
+use super::packed::{Packed, Slot, Zero};
 use super::{block, f16, packed};
 use crate::isa::Simd;
 
@@ -80,6 +80,22 @@ impl Packed for Q4K {
     fn minima<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
         minima(simd, span)
     }
+
+    #[inline(always)]
+    fn unpack<S: Simd>(simd: S, rows: &[u8], stride: usize, slot: &mut Slot) {
+        unpack_scales_of_rows(simd, rows, stride, slot);
+        let low = simd.splat_byte(15);
+        for pair in 0..4 {
+            for half in 0..2 {
+                let bytes = simd.transpose(rows, 16 + 32 * pair + 16 * half, stride);
+                for i in 0..4 {
+                    let four = 16 * pair + 4 * half + i;
+                    slot.set_codes(simd, four, simd.and(bytes[i], low));
+                    slot.set_codes(simd, four + 8, simd.and(simd.shift_right::<4>(bytes[i]), low));
+                }
+            }
+        }
+    }
 }
 
 /// The scales of a block of `q4_k` or `q5_k`.
@@ -98,6 +114,26 @@ pub(super) fn minima<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
     let high = ((mixed >> 4) & 0x0f0f_0f0f) | ((low >> 2) & 0x3030_3030);
     let minima = u64::from(low & 0x3f3f_3f3f) | u64::from(high) << 32;
     simd.mul(simd.load_u8_twice(minima.to_le_bytes()), simd.splat_f16(packed::half_at(span, 2)))
+}
+
+/// The scales and minima of 16 rows of `q4_k` or `q5_k`.
+#[inline(always)]
+pub(super) fn unpack_scales_of_rows<S: Simd>(simd: S, rows: &[u8], stride: usize, slot: &mut Slot) {
+    let [halves, scales, minima, mixed] = simd.transpose(rows, 0, stride);
+    let (d, dmin) = (simd.half_to_f32::<0>(halves), simd.half_to_f32::<1>(halves));
+    let (six, four, two) = (simd.splat_byte(0x3f), simd.splat_byte(0x0f), simd.splat_byte(0x30));
+    let scales_high = simd.or(simd.and(mixed, four), simd.and(simd.shift_right::<2>(scales), two));
+    let minima_high =
+        simd.or(simd.and(simd.shift_right::<4>(mixed), four), simd.and(simd.shift_right::<2>(minima), two));
+    let scales = [simd.and(scales, six), scales_high];
+    let minima = [simd.and(minima, six), minima_high];
+    for half in 0..2 {
+        let (scales, minima) = (packed::four_bytes(simd, scales[half]), packed::four_bytes(simd, minima[half]));
+        for i in 0..4 {
+            slot.set_scales(simd, 4 * half + i, simd.mul(d, scales[i]));
+            slot.set_minima(simd, 4 * half + i, simd.mul(dmin, minima[i]));
+        }
+    }
 }
 
 /// The twelve bytes of scales and minima as three words, see [`unpack_scales`].

@@ -1,6 +1,6 @@
 //! `q5_k`: 256 values of 5 bits in groups of 32, `x = d s q - dmin m`.
 
-use super::packed::{Packed, Zero};
+use super::packed::{Packed, Slot, Zero};
 use super::{block, f16, packed, q4_k};
 use crate::isa::Simd;
 
@@ -67,6 +67,27 @@ impl Packed for Q5K {
     #[inline(always)]
     fn minima<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
         q4_k::minima(simd, span)
+    }
+
+    #[inline(always)]
+    fn unpack<S: Simd>(simd: S, rows: &[u8], stride: usize, slot: &mut Slot) {
+        q4_k::unpack_scales_of_rows(simd, rows, stride, slot);
+        let (low, one) = (simd.splat_byte(15), simd.splat_byte(1));
+        for half in 0..2 {
+            let mut fifth = simd.transpose(rows, 16 + 16 * half, stride);
+            for pair in 0..4 {
+                let bytes = simd.transpose(rows, 48 + 32 * pair + 16 * half, stride);
+                for i in 0..4 {
+                    let four = 16 * pair + 4 * half + i;
+                    let first = simd.shift_left::<4>(simd.and(fifth[i], one));
+                    let second = simd.shift_left::<4>(simd.and(simd.shift_right::<1>(fifth[i]), one));
+                    slot.set_codes(simd, four, simd.or(simd.and(bytes[i], low), first));
+                    let high = simd.and(simd.shift_right::<4>(bytes[i]), low);
+                    slot.set_codes(simd, four + 8, simd.or(high, second));
+                    fifth[i] = simd.and(simd.shift_right::<2>(fifth[i]), simd.splat_byte(0x3f));
+                }
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `q6_k`: 256 values of 6 bits in groups of 16, `x = d s (q - 32)`.
 
-use super::packed::{Packed, Zero};
+use super::packed::{Packed, Slot, Zero};
 use super::{block, f16, packed};
 use crate::isa::Simd;
 
@@ -69,6 +69,39 @@ impl Packed for Q6K {
             *scale = byte as i8;
         }
         simd.mul(simd.load_i8(&scales), simd.splat_f16(packed::half_at(span, 208)))
+    }
+
+    #[inline(always)]
+    fn unpack<S: Simd>(simd: S, rows: &[u8], stride: usize, slot: &mut Slot) {
+        let d = packed::halves_of_rows(simd, rows, 208, stride);
+        let scales = simd.transpose(rows, 192, stride);
+        for i in 0..4 {
+            let scales = scales[i];
+            slot.set_scales(simd, 4 * i, simd.mul(d, simd.signed_byte_to_f32::<0>(scales)));
+            slot.set_scales(simd, 4 * i + 1, simd.mul(d, simd.signed_byte_to_f32::<1>(scales)));
+            slot.set_scales(simd, 4 * i + 2, simd.mul(d, simd.signed_byte_to_f32::<2>(scales)));
+            slot.set_scales(simd, 4 * i + 3, simd.mul(d, simd.signed_byte_to_f32::<3>(scales)));
+        }
+        let (low, high) = (simd.splat_byte(15), simd.splat_byte(0x30));
+        for part in 0..4 {
+            let (half, quarter) = (part / 2, part % 2);
+            let first = simd.transpose(rows, 64 * half + 16 * quarter, stride);
+            let second = simd.transpose(rows, 64 * half + 32 + 16 * quarter, stride);
+            let bits = simd.transpose(rows, 128 + 32 * half + 16 * quarter, stride);
+            for i in 0..4 {
+                let four = 32 * half + 4 * quarter + i;
+                let (a, b, bits) = (first[i], second[i], bits[i]);
+                let codes = simd.or(simd.and(a, low), simd.and(simd.shift_left::<4>(bits), high));
+                slot.set_codes(simd, four, codes);
+                let codes = simd.or(simd.and(b, low), simd.and(simd.shift_left::<2>(bits), high));
+                slot.set_codes(simd, four + 8, codes);
+                let codes = simd.or(simd.and(simd.shift_right::<4>(a), low), simd.and(bits, high));
+                slot.set_codes(simd, four + 16, codes);
+                let codes =
+                    simd.or(simd.and(simd.shift_right::<4>(b), low), simd.and(simd.shift_right::<2>(bits), high));
+                slot.set_codes(simd, four + 24, codes);
+            }
+        }
     }
 }
 

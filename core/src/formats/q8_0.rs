@@ -1,6 +1,6 @@
 //! `q8_0`: 32 values of 8 bits, `x = d q`.
 
-use super::packed::{Packed, Zero};
+use super::packed::{Packed, Slot, Zero};
 use super::{block, f16, packed};
 use crate::isa::Simd;
 
@@ -47,6 +47,20 @@ impl Packed for Q8_0 {
     #[inline(always)]
     fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
         packed::halves(simd, span, 0, 34)
+    }
+
+    #[inline(always)]
+    fn unpack<S: Simd>(simd: S, rows: &[u8], stride: usize, slot: &mut Slot) {
+        let bias = simd.splat_byte(S::BIAS);
+        for block in 0..8 {
+            for half in 0..2 {
+                let signed = simd.transpose(rows, 34 * block + 2 + 16 * half, stride);
+                for i in 0..4 {
+                    slot.set_codes(simd, 8 * block + 4 * half + i, simd.xor(signed[i], bias));
+                }
+            }
+            slot.set_scales(simd, block, packed::halves_of_rows(simd, rows, 34 * block, stride));
+        }
     }
 }
 

@@ -32,9 +32,16 @@ pub(super) struct Rounded {
     pub(super) codes: Vec<i8>,
     /// For products in tiles: (spans, tiles of tokens, scales per span, tokens of the tile).
     pub(super) scales: Vec<f32>,
-    /// For products in tiles: sums of the codes of each group of 32 (fine) or 16 (coarse); (spans, tiles of tokens,
-    /// groups, tokens of the tile).
+    /// For products in tiles: sums of the codes of each group; (spans, tiles of tokens, groups, tokens of the tile).
+    /// The groups are 8 of 32; where scales are coarse, 16 of 16 come before them.
     pub(super) sums: Vec<i32>,
+    /// The same sums as floats; where scales are fine, times the scale.
+    pub(super) shares: Vec<f32>,
+}
+
+/// Scales per span and token, and sums, in the layout for tiles.
+pub(super) const fn counts(fine: bool) -> (usize, usize) {
+    if fine { (8, 8) } else { (1, 16 + 8) }
 }
 
 /// A span of one token.
@@ -164,16 +171,19 @@ impl Rounded {
             let part = |i: usize| isa.run(RoundSpan::<FINE> { x, shape, span: i, out: parts.claim(i) });
             if parallel { pool.each(parts.count(), &part) } else { (0..parts.count()).for_each(part) }
         } else {
-            let (scale_count, sum_count) = if FINE { (8, 8) } else { (1, 16) };
+            let (scale_count, sum_count) = counts(FINE);
             self.codes.resize(spans * tokens * SPAN, 0);
             self.scales.resize(spans * tokens * scale_count, 0.0);
             self.sums.resize(spans * tokens * sum_count, 0);
+            self.shares.resize(spans * tokens * sum_count, 0.0);
             let codes = Chunks::new(&mut self.codes, tokens * SPAN);
             let scales = Chunks::new(&mut self.scales, tokens * scale_count);
             let sums = Chunks::new(&mut self.sums, tokens * sum_count);
+            let shares = Chunks::new(&mut self.shares, tokens * sum_count);
             let part = |i: usize| {
-                let (codes, scales, sums) = (codes.claim(i), scales.claim(i), sums.claim(i));
-                isa.run(RoundTiles::<FINE> { x, shape, span: i, codes, scales, sums });
+                let (codes, scales) = (codes.claim(i), scales.claim(i));
+                let (sums, shares) = (sums.claim(i), shares.claim(i));
+                isa.run(RoundTiles::<FINE> { x, shape, span: i, codes, scales, sums, shares });
             };
             if parallel { pool.each(spans, &part) } else { (0..spans).for_each(part) }
         }
@@ -256,6 +266,7 @@ struct RoundTiles<'a, const FINE: bool> {
     codes: &'a mut [i8],
     scales: &'a mut [f32],
     sums: &'a mut [i32],
+    shares: &'a mut [f32],
 }
 
 impl<const FINE: bool> Kernel for RoundTiles<'_, FINE> {
@@ -263,27 +274,27 @@ impl<const FINE: bool> Kernel for RoundTiles<'_, FINE> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let (scale_count, sum_count) = if FINE { (8, 8) } else { (1, 16) };
+        let (scale_count, sum_count) = counts(FINE);
         for (first, count) in token_tiles(self.shape.tokens, self.shape.tile) {
             let codes = &mut self.codes[first * SPAN..][..count * SPAN];
             let scales = &mut self.scales[first * scale_count..][..count * scale_count];
             let sums = &mut self.sums[first * sum_count..][..count * sum_count];
+            let shares = &mut self.shares[first * sum_count..][..count * sum_count];
             for t in 0..count {
                 let token = &self.x[(first + t) * self.shape.columns..][..self.shape.columns];
                 let rounded = round_span::<S, FINE>(simd, token, self.span);
                 for (from, to) in rounded.codes.as_chunks::<4>().0.iter().zip(codes.chunks_exact_mut(4 * count)) {
                     to[4 * t..4 * t + 4].copy_from_slice(from);
                 }
-                if FINE {
-                    for i in 0..8 {
-                        scales[i * count + t] = rounded.scales[i];
-                        sums[i * count + t] = rounded.sums[2 * i] + rounded.sums[2 * i + 1];
-                    }
-                } else {
-                    scales[t] = rounded.scales[0];
-                    for (i, &sum) in rounded.sums.iter().enumerate() {
-                        sums[i * count + t] = sum;
-                    }
+                for i in 0..scale_count {
+                    scales[i * count + t] = rounded.scales[i];
+                }
+                for i in 0..sum_count {
+                    let at = if FINE { i + 16 } else { i };
+                    let sum =
+                        if at < 16 { rounded.sums[at] } else { rounded.sums[2 * at - 32] + rounded.sums[2 * at - 31] };
+                    sums[i * count + t] = sum;
+                    shares[i * count + t] = sum as f32 * if FINE { rounded.scales[i] } else { 1.0 };
                 }
             }
         }
@@ -350,10 +361,17 @@ mod tests {
             token_tiles(tokens, tile).find(|(first, count)| (*first..first + count).contains(&t)).unwrap();
         let at = span * tokens + first;
         let code = |i: usize| x.codes[at * SPAN + i % SPAN / 4 * 4 * count + 4 * (t - first) + i % 4];
-        let (group, groups) = if fine { (32, 8) } else { (16, 16) };
-        let in_group: i32 = (i / group * group..(i / group + 1) * group).map(|i| i32::from(code(i))).sum();
-        assert_eq!(x.sums[at * groups + i % SPAN / group * count + t - first], in_group);
-        let scale = if fine { x.scales[at * 8 + i % SPAN / 32 * count + t - first] } else { x.scales[at + t - first] };
+        let (scale_count, sum_count) = counts(fine);
+        let scale = x.scales[at * scale_count + if fine { i % SPAN / 32 * count } else { 0 } + t - first];
+        for (group, row) in [(32, i % SPAN / 32 + if fine { 0 } else { 16 }), (16, i % SPAN / 16)] {
+            if group == 16 && fine {
+                continue;
+            }
+            let in_group: i32 = (i / group * group..(i / group + 1) * group).map(|i| i32::from(code(i))).sum();
+            let share = in_group as f32 * if fine { scale } else { 1.0 };
+            assert_eq!(x.sums[at * sum_count + row * count + t - first], in_group);
+            assert!((x.shares[at * sum_count + row * count + t - first] - share).abs() < 1e-3);
+        }
         (code(i), scale)
     }
 }

@@ -70,8 +70,8 @@ fn multiply<S: Simd, P: Packed, const N: usize>(
         padded[..rest.len()].copy_from_slice(rest);
         add_span::<S, P, N>(simd, &padded[..P::BYTES], &x[first..first + N], &mut sums);
     }
-    for (t, sum) in sums.into_iter().enumerate() {
-        out.row(first + t)[r] = simd.reduce_add(sum);
+    for t in 0..N {
+        out.row(first + t)[r] = simd.reduce_add(sums[t]);
     }
 }
 

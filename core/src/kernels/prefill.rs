@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::activations::{Rounded, token_tiles};
+use super::activations::{Rounded, counts, token_tiles};
 use crate::formats::packed::{Packed, SPAN, Slot, Tile, Zero, offset};
 use crate::isa::{Kernel, LANES, Panel, Simd};
 
@@ -102,18 +102,23 @@ struct TokenTile<'a> {
     codes: &'a [i8],
     /// (8 or 1, tokens)
     scales: &'a [f32],
-    /// (8 or 16 groups, tokens)
+    /// Of the codes of each group of the format: (groups, tokens)
     sums: &'a [i32],
+    /// The same as floats, times the scale where it is fine.
+    shares: &'a [f32],
 }
 
 impl<'a> TokenTile<'a> {
     #[inline(always)]
     fn new<P: Packed>(x: &'a Rounded, first: usize, count: usize) -> Self {
-        let (scale_count, sum_count) = if P::FINE { (8, 8) } else { (1, 16) };
+        let (scale_count, sum_count) = counts(P::FINE);
+        let before = if !P::FINE && P::GROUP == 32 { 16 } else { 0 };
+        let sums = first * sum_count + before * count..first * sum_count + (before + SPAN / P::GROUP) * count;
         Self {
             codes: &x.codes[first * SPAN..][..count * SPAN],
             scales: &x.scales[first * scale_count..][..count * scale_count],
-            sums: &x.sums[first * sum_count..][..count * sum_count],
+            sums: &x.sums[sums.clone()],
+            shares: &x.shares[sums],
         }
     }
 }
@@ -190,47 +195,28 @@ struct TileProduct<
 }
 
 impl<const GROUP: usize, const FINE: bool, const MINIMA: bool, const SIGNED: bool, const M: usize, const N: usize>
-    TileProduct<'_, GROUP, FINE, MINIMA, SIGNED, M, N>
-{
-    /// The sum of the codes of a group of token `t`.
-    #[inline(always)]
-    fn sum(&self, group: usize, t: usize) -> i32 {
-        if !FINE && GROUP == 32 {
-            self.x.sums[2 * group * N + t] + self.x.sums[(2 * group + 1) * N + t]
-        } else {
-            self.x.sums[group * N + t]
-        }
-    }
-}
-
-impl<const GROUP: usize, const FINE: bool, const MINIMA: bool, const SIGNED: bool, const M: usize, const N: usize>
     Kernel for TileProduct<'_, GROUP, FINE, MINIMA, SIGNED, M, N>
 {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        // What each sum of products starts with, and what the minima are multiplied by.
+        let Self { w, x, offset, sums } = self;
+        // What each sum of products starts with.
         let mut starts = [0; MOST_GROUPS * MOST_TOKENS];
-        let mut shares = [0.0; MOST_GROUPS * MOST_TOKENS];
-        for group in 0..SPAN / GROUP {
-            for t in 0..N {
-                let sum = self.sum(group, t);
-                if MINIMA {
-                    shares[group * N + t] = sum as f32 * if FINE { self.x.scales[group * N + t] } else { 1.0 };
-                } else {
-                    starts[group * N + t] = -self.offset * sum;
-                }
+        if !MINIMA && !SIGNED {
+            for (start, &sum) in starts.iter_mut().zip(x.sums) {
+                *start = -offset * sum;
             }
         }
-        let Self { w, x, sums, .. } = self;
         let mut floats = [[simd.splat(0.0); M]; N];
         let by_group = w.codes[..SPAN * M * LANES].chunks_exact(GROUP * M * LANES);
         for (group, (w_codes, x_codes)) in by_group.zip(x.codes.chunks_exact(GROUP * N)).enumerate() {
             let mut products = [[simd.splat_i32(0); M]; N];
             if !MINIMA && !SIGNED {
+                let starts = &starts[group * N..][..N];
                 for t in 0..N {
-                    products[t] = [simd.splat_i32(starts[group * N + t]); M];
+                    products[t] = [simd.splat_i32(starts[t]); M];
                 }
             }
             for (w, x) in w_codes.chunks_exact(M * 64).zip(x_codes.chunks_exact(N * 4)) {
@@ -249,16 +235,18 @@ impl<const GROUP: usize, const FINE: bool, const MINIMA: bool, const SIGNED: boo
                     }
                 }
             }
+            let shares = &x.shares[group * N..][..N];
+            let x_scales = if FINE { &x.scales[group * N..][..N] } else { &[] };
             for m in 0..M {
                 let scales = simd.load(&w.scales[(group * M + m) * LANES..]);
                 for t in 0..N {
-                    let scales = if FINE { simd.mul(scales, simd.splat(x.scales[group * N + t])) } else { scales };
+                    let scales = if FINE { simd.mul(scales, simd.splat(x_scales[t])) } else { scales };
                     floats[t][m] = simd.mul_add(simd.to_f32(products[t][m]), scales, floats[t][m]);
                 }
                 if MINIMA {
                     let minima = simd.load(&w.minima[(group * M + m) * LANES..]);
                     for t in 0..N {
-                        floats[t][m] = simd.neg_mul_add(minima, simd.splat(shares[group * N + t]), floats[t][m]);
+                        floats[t][m] = simd.neg_mul_add(minima, simd.splat(shares[t]), floats[t][m]);
                     }
                 }
             }

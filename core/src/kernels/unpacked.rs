@@ -7,6 +7,9 @@ use crate::isa::{Kernel, LANES, Panel, Simd};
 /// Tokens that stay in the second-level cache while a panel of rows meets them.
 const TOKEN_BLOCK: usize = 32;
 
+/// Tokens from which on several rows are read side by side, which costs bandwidth and saves loads.
+const ROWS_FROM: usize = 8;
+
 /// How far ahead of its use memory is asked for.
 const AHEAD_BYTES: usize = 4 * 1024;
 
@@ -70,7 +73,7 @@ impl<F: Floats> Kernel for FloatRows<'_, F> {
         for first in (0..tokens).step_by(TOKEN_BLOCK) {
             let end = tokens.min(first + TOKEN_BLOCK);
             let mut row = 0;
-            if const { S::TILE_ROWS > 1 } && tokens >= 4 {
+            if const { S::TILE_ROWS > 1 } && tokens >= ROWS_FROM {
                 while row + 4 <= rows {
                     let mut t = first;
                     while t + 4 <= end {
@@ -86,12 +89,13 @@ impl<F: Floats> Kernel for FloatRows<'_, F> {
             }
             while row < rows {
                 let mut t = first;
-                while t + 2 <= end {
-                    self.multiply::<S, 1, 2, 2>(simd, row, t);
-                    t += 2;
+                while t + 4 <= end {
+                    self.multiply::<S, 1, 4, 1>(simd, row, t);
+                    t += 4;
                 }
-                if t < end {
+                while t < end {
                     self.multiply::<S, 1, 1, 4>(simd, row, t);
+                    t += 1;
                 }
                 row += 1;
             }
