@@ -4,13 +4,15 @@ use std::time::Instant;
 
 use crate::isa::{Isa, Kernel, Pool, Simd};
 
-/// Independent sums, so that no multiplication waits for the one before.
-const SUMS: usize = 12;
+/// Independent sums, so that no multiplication waits for the one before; as many as registers hold.
+const fn sums<S: Simd>() -> usize {
+    if S::TILE_ROWS > 1 { 12 } else { 6 }
+}
 
 /// Multiply-adds of 8-bit integers per second that all threads of the pool reach together, with all operands in
 /// registers: the bound of prefill. Takes a few milliseconds.
 pub fn int8_peak(pool: &Pool, isa: Isa) -> f64 {
-    let multiply_adds_per_round = (SUMS * 64 * pool.threads()) as f64;
+    let multiply_adds_per_round = (isa.run(Sums) * 64 * pool.threads()) as f64;
     let time = |rounds: usize| {
         let start = Instant::now();
         pool.run(&|_| isa.run(Multiply { rounds }));
@@ -40,6 +42,17 @@ pub fn read_bandwidth(pool: &Pool, isa: Isa, bytes: &[u8]) -> f64 {
     bytes.len() as f64 / start.elapsed().as_secs_f64()
 }
 
+struct Sums;
+
+impl Kernel for Sums {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) -> usize {
+        sums::<S>()
+    }
+}
+
 struct Multiply {
     rounds: usize,
 }
@@ -49,18 +62,27 @@ impl Kernel for Multiply {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let mut sums = [simd.splat_i32(0); SUMS];
-        let x = simd.splat_byte(5);
-        for _ in 0..self.rounds {
-            // Or else the products would be computed once for all rounds.
-            let w = simd.splat_byte(std::hint::black_box(3));
-            for sum in &mut sums {
-                *sum = simd.dot(*sum, w, x);
-            }
+        if const { sums::<S>() == 12 } {
+            multiply::<S, 12>(simd, self.rounds)
+        } else {
+            multiply::<S, 6>(simd, self.rounds)
         }
-        for sum in sums {
-            std::hint::black_box(simd.reduce_add_i32(sum));
+    }
+}
+
+#[inline(always)]
+fn multiply<S: Simd, const SUMS: usize>(simd: S, rounds: usize) {
+    let mut sums = [simd.splat_i32(0); SUMS];
+    let x = simd.splat_byte(5);
+    for _ in 0..rounds {
+        // Or else the products would be computed once for all rounds.
+        let w = simd.splat_byte(std::hint::black_box(3));
+        for sum in &mut sums {
+            *sum = simd.dot(*sum, w, x);
         }
+    }
+    for sum in sums {
+        std::hint::black_box(simd.reduce_add_i32(sum));
     }
 }
 
