@@ -121,22 +121,27 @@ impl Session {
                 Logits::Last if index == last_chunk => Wanted::Last,
                 _ => Wanted::None,
             };
-            let width = self.model.config().embedding_length;
-            let hidden = self.forward(tokens, wanted, interrupted);
-            let count = match hidden {
-                Ok(hidden) => hidden.len() / width,
-                Err(error) => {
-                    self.logits.clear();
-                    return Err(error);
-                }
-            };
-            if count > 0 {
-                let start = self.logits.len();
-                self.logits.resize(start + count * vocabulary, 0.0);
-                self.decoder.logits(&self.model, count, &mut self.logits[start..]);
+            let length = self.tokens.len();
+            if let Err(error) = self.evaluate_chunk(tokens, wanted, interrupted) {
+                self.truncate(length);
+                return Err(error);
             }
         }
         Ok(())
+    }
+
+    /// Appends tokens that fit the buffers, and their logits.
+    fn evaluate_chunk(
+        &mut self,
+        tokens: &[u32],
+        wanted: Wanted,
+        interrupted: &(dyn Fn() -> bool + Sync),
+    ) -> Result<()> {
+        let (width, vocabulary) = (self.model.config().embedding_length, self.model.config().vocabulary_size);
+        let count = self.forward(tokens, wanted, interrupted)?.len() / width;
+        let start = self.logits.len();
+        self.logits.resize(start + count * vocabulary, 0.0);
+        self.decoder.logits(&self.model, &mut self.logits[start..], interrupted)
     }
 
     /// Appends `tokens`, and gives one embedding for them: their hidden states behind the last norm, pooled.

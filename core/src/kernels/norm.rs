@@ -47,26 +47,50 @@ pub(crate) fn gated(pool: &Pool, isa: Isa, bend: Gate, gate: &mut [f32], up: &[f
 }
 
 /// Adds `bias` to every row.
-pub(crate) fn add_bias(x: &mut [f32], bias: &[f32]) {
-    for row in x.chunks_exact_mut(bias.len()) {
-        add(row, bias);
-    }
+pub(crate) fn add_bias(pool: &Pool, x: &mut [f32], bias: &[f32]) {
+    rows(pool, x, bias.len(), &|_, x| add_row(x, bias));
 }
 
-/// Adds `y` to `x`.
-pub(crate) fn add(x: &mut [f32], y: &[f32]) {
+/// Adds `y` to `x`, both of `columns` values per row.
+pub(crate) fn add(pool: &Pool, x: &mut [f32], y: &[f32], columns: usize) {
+    rows(pool, x, columns, &|row, x| add_row(x, &y[row * columns..]));
+}
+
+fn add_row(x: &mut [f32], y: &[f32]) {
     for (x, y) in x.iter_mut().zip(y) {
         *x += y;
     }
 }
 
-/// Bends values towards ±cap: `cap * tanh(x / cap)`.
-pub(crate) fn soft_cap(pool: &Pool, x: &mut [f32], cap: f32) {
-    rows(pool, x, 4096, &|_, x| {
-        for x in x {
-            *x = cap * (*x / cap).tanh();
-        }
-    });
+/// Bends values towards ±cap.
+pub(crate) fn soft_cap(pool: &Pool, isa: Isa, x: &mut [f32], cap: f32) {
+    rows(pool, x, 4096, &|_, x| isa.run(SoftCap { x, cap }));
+}
+
+struct SoftCap<'a> {
+    x: &'a mut [f32],
+    cap: f32,
+}
+
+impl Kernel for SoftCap<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        bend(simd, self.x, self.cap);
+    }
+}
+
+/// `cap * tanh(x / cap)`.
+#[inline(always)]
+pub(crate) fn bend<S: Simd>(simd: S, x: &mut [f32], cap: f32) {
+    let (one, two, double) = (simd.splat(1.0), simd.splat(2.0), simd.splat(2.0 / cap));
+    for x in x.chunks_mut(LANES) {
+        // tanh(x) = 1 - 2 / (exp(2 x) + 1)
+        let exp = simd.exp(simd.mul(simd.load_partial(x), double));
+        let tanh = simd.sub(one, simd.div(two, simd.add(exp, one)));
+        simd.store_partial(simd.mul(simd.splat(cap), tanh), x);
+    }
 }
 
 /// Calls `f(row number, row)` for every row, on all threads where there is enough to do.
@@ -109,10 +133,23 @@ mod tests {
         let run = |threads| {
             let mut gate = x.clone();
             gated(&Pool::new(threads), Isa::detect(), Gate::Silu, &mut gate, &x, columns);
-            soft_cap(&Pool::new(threads), &mut gate, 0.5);
+            add(&Pool::new(threads), &mut gate, &x, columns);
+            soft_cap(&Pool::new(threads), Isa::detect(), &mut gate, 0.5);
             gate
         };
         assert_eq!(run(1), run(3));
         assert!(run(1).iter().all(|x| x.abs() < 0.5));
+    }
+
+    #[test]
+    fn a_soft_cap_is_the_tangent_of_its_formula() {
+        for isa in Isa::available() {
+            let x: Vec<f32> = (0..37).map(|i| (i as f32 - 18.0) * 3.0).collect();
+            let mut capped = x.clone();
+            soft_cap(&Pool::new(1), isa, &mut capped, 30.0);
+            for (capped, x) in capped.iter().zip(x) {
+                assert!((capped - 30.0 * (x / 30.0).tanh()).abs() < 1e-5, "{} {x}: {capped}", isa.name());
+            }
+        }
     }
 }

@@ -41,8 +41,7 @@ const YARN_BETA_FAST: f32 = 32.0;
 const YARN_BETA_SLOW: f32 = 1.0;
 
 impl Rope {
-    /// Cosines and sines are multiplied by this in the end. Where YaRN applies, its own factor
-    /// `1 + 0.1 ln(stretch)` belongs to the global stretch alone and does not depend on this rope's scale.
+    /// What cosines and sines are multiplied by in the end: YaRN adds a factor of its own.
     fn table_magnitude(&self) -> f32 {
         if self.extrapolation == 0.0 { self.magnitude } else { self.magnitude * yarn_magnitude(self.frequency_scale) }
     }

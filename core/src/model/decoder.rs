@@ -141,14 +141,25 @@ impl Decoder {
         Ok(&self.normed[..count * width])
     }
 
-    /// Logits of hidden states that [`Self::forward`] gave for `count` tokens.
-    pub(crate) fn logits(&mut self, model: &Model, count: usize, out: &mut [f32]) {
-        let config = &model.config;
-        let hidden = &self.normed[..count * config.embedding_length];
-        project(&self.pool, self.isa, model, &mut self.activations, hidden, &mut [(&model.weights.output, out)]);
-        if let Some(cap) = config.logit_softcap {
-            soft_cap(&self.pool, out, cap);
+    /// Logits of the hidden states that [`Self::forward`] gave, as many as `out` has rows.
+    pub(crate) fn logits(
+        &mut self,
+        model: &Model,
+        out: &mut [f32],
+        interrupted: &(dyn Fn() -> bool + Sync),
+    ) -> Result<()> {
+        let (width, vocabulary) = (model.config.embedding_length, model.config.vocabulary_size);
+        let rows_at_a_time = (MAX_PRODUCT / (width * vocabulary)).max(1);
+        let hidden = self.normed.chunks(rows_at_a_time * width);
+        for (hidden, out) in hidden.zip(out.chunks_mut(rows_at_a_time * vocabulary)) {
+            check(interrupted)?;
+            let hidden = &hidden[..out.len() / vocabulary * width];
+            project(&self.pool, self.isa, model, &mut self.activations, hidden, &mut [(&model.weights.output, out)]);
         }
+        if let Some(cap) = model.config.logit_softcap {
+            soft_cap(&self.pool, self.isa, out, cap);
+        }
+        Ok(())
     }
 
     /// x = the embeddings of the tokens.
@@ -233,7 +244,7 @@ impl Decoder {
                 config.norm_epsilon,
             );
         }
-        add(&mut self.x[..count * config.embedding_length], result);
+        add(&self.pool, &mut self.x[..count * config.embedding_length], result, config.embedding_length);
     }
 
     /// x += what the feed-forward network makes of it.
@@ -258,7 +269,7 @@ impl Decoder {
         if let Some(norms) = &layer.post_norms {
             rms_norm_in_place(&self.pool, self.isa, normed, width, &norms.feed_forward, epsilon);
         }
-        add(x, normed);
+        add(&self.pool, x, normed, width);
         Ok(())
     }
 }
@@ -278,7 +289,7 @@ fn project(
     for (projection, out) in outputs {
         matmul(pool, isa, &projection.matrix(&model.gguf), activations, out);
         if let Some(bias) = &projection.bias {
-            add_bias(out, bias);
+            add_bias(pool, out, bias);
         }
     }
 }

@@ -124,6 +124,9 @@ impl Weights {
 
 /// The tokenizer and the embedding must agree on how many tokens there are.
 fn check_vocabulary(gguf: &Gguf, rows: usize) -> Result<()> {
+    if rows == 0 {
+        return Err(Error::model_file("tensor \"token_embd.weight\" has no rows: a vocabulary has tokens"));
+    }
     match gguf.metadata().strings("tokenizer.ggml.tokens")? {
         Some(tokens) if tokens.len() != rows => Err(Error::model_file(format!(
             "tensor \"token_embd.weight\" has {rows} rows, but \"tokenizer.ggml.tokens\" has {} tokens",

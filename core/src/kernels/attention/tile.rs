@@ -3,6 +3,7 @@
 use super::{Attention, SPAN, Sums};
 use crate::isa::{Kernel, LANES, Simd};
 use crate::kernels::float;
+use crate::kernels::norm::bend;
 use crate::model::kv_cache::{BLOCK, Block};
 
 /// How far ahead of the numbers in use memory is asked for.
@@ -236,16 +237,4 @@ fn weigh<S: Simd>(simd: S, scores: &mut [f32], largest: &mut f32, total: &mut f3
     *total = *total * factor + sum;
     *largest = most;
     factor
-}
-
-/// `cap * tanh(score / cap)`.
-#[inline(always)]
-fn bend<S: Simd>(simd: S, scores: &mut [f32], cap: f32) {
-    let (one, two, double) = (simd.splat(1.0), simd.splat(2.0), simd.splat(2.0 / cap));
-    for scores in scores.chunks_exact_mut(LANES) {
-        // tanh(x) = 1 - 2 / (exp(2 x) + 1)
-        let exp = simd.exp(simd.mul(simd.load(scores), double));
-        let tanh = simd.sub(one, simd.div(two, simd.add(exp, one)));
-        simd.store(simd.mul(simd.splat(cap), tanh), scores);
-    }
 }
