@@ -16,13 +16,23 @@ fn byte_of(character: char) -> Option<u8> {
 /// Appends the bytes that a token of a byte-level vocabulary spells; none if it is not in the alphabet throughout.
 pub(super) fn spelled_bytes(text: &[u8], bytes: &mut Vec<u8>) -> Option<()> {
     let start = bytes.len();
-    let text = std::str::from_utf8(text).ok()?;
-    for character in text.chars() {
-        let Some(byte) = byte_of(character) else {
+    let mut rest = text;
+    while let [first, tail @ ..] = rest {
+        // The alphabet is ASCII and characters of two bytes, which start with 0xC2 to 0xC5.
+        let (byte, tail) = match (first, tail) {
+            (b'!'..=b'~', tail) => (Some(*first), tail),
+            (0xC2..=0xC5, [second @ 0x80..=0xBF, tail @ ..]) => {
+                let code = u32::from(first & 0x1F) << 6 | u32::from(second & 0x3F);
+                (char::from_u32(code).and_then(byte_of), tail)
+            }
+            _ => (None, tail),
+        };
+        let Some(byte) = byte else {
             bytes.truncate(start);
             return None;
         };
         bytes.push(byte);
+        rest = tail;
     }
     Some(())
 }

@@ -10,7 +10,7 @@ pub(super) const NONE: u32 = u32::MAX;
 
 const FREE: u64 = u64::MAX;
 /// Merges whose tokens are looked up together.
-const BATCH: usize = 8;
+const BATCH: usize = 16;
 
 /// Ranks of the pairs that merge, and what they become.
 #[derive(Clone, Debug)]
@@ -60,14 +60,20 @@ impl Merges {
                 None => &[],
             };
             let found: [Option<u32>; 2 * BATCH] = vocabulary.find_all(std::array::from_fn(part));
-            for (line, parts) in batch.iter().zip(found.as_chunks::<2>().0) {
+            let parts = found.as_chunks::<2>().0;
+            // Fetched together as well: where each pair belongs, unless another one is there.
+            let slots: [u64; BATCH] = std::array::from_fn(|i| {
+                let [left, right] = parts[i].map(Option::unwrap_or_default);
+                merges.pairs[merges.home(merges.pair(left, right))]
+            });
+            for ((line, parts), slot) in batch.iter().zip(parts).zip(slots) {
                 let [left, right] = *parts;
                 let left = left.ok_or_else(|| line.wrong("has a first part that is not a token"))?;
                 let right = right.ok_or_else(|| line.wrong("has a second part that is not a token"))?;
                 let key = &keys[line.start..line.end];
                 let merged = merges.result(vocabulary, key);
                 let merged = merged.ok_or_else(|| line.wrong("makes a text that is not a token"))?;
-                merges.insert(left, right);
+                merges.insert(merges.pair(left, right), slot == FREE);
                 merges.merged.push(merged);
             }
         }
@@ -81,13 +87,22 @@ impl Merges {
         near.or_else(|| vocabulary.find(key))
     }
 
-    /// Enters a pair with the next rank; of twins the first stays.
-    fn insert(&mut self, left: u32, right: u32) {
-        let pair = u64::from(left) << self.token_bits | u64::from(right);
-        let at = self.slot(pair);
+    /// Enters a pair with the next rank; of twins the first stays. `at_home` if its home was free a moment ago.
+    fn insert(&mut self, pair: u64, at_home: bool) {
+        let home = self.home(pair);
+        let at = if at_home && self.pairs[home] == FREE { home } else { self.slot(pair) };
         if self.pairs[at] == FREE {
             self.pairs[at] = pair << self.rank_bits | self.merged.len() as u64;
         }
+    }
+
+    fn pair(&self, left: u32, right: u32) -> u64 {
+        u64::from(left) << self.token_bits | u64::from(right)
+    }
+
+    /// The slot where the search for a pair starts.
+    fn home(&self, pair: u64) -> usize {
+        mix(pair, 0) as usize & (self.pairs.len() - 1)
     }
 
     /// Rank of a pair; `NONE` if it does not merge.
@@ -95,7 +110,7 @@ impl Merges {
         if left == NONE || right == NONE {
             return NONE;
         }
-        let found = self.pairs[self.slot(u64::from(left) << self.token_bits | u64::from(right))];
+        let found = self.pairs[self.slot(self.pair(left, right))];
         if found == FREE { NONE } else { (found & ((1 << self.rank_bits) - 1)) as u32 }
     }
 
@@ -107,7 +122,7 @@ impl Merges {
     /// The slot that holds the pair, or the free one where it belongs.
     fn slot(&self, pair: u64) -> usize {
         let mask = self.pairs.len() - 1;
-        let mut at = mix(pair, 0) as usize & mask;
+        let mut at = self.home(pair);
         while self.pairs[at] != FREE && self.pairs[at] >> self.rank_bits != pair {
             at = (at + 1) & mask;
         }
