@@ -1,5 +1,6 @@
 //! AVX2 with FMA and F16C, and the same with the VNNI dot product: each vector is two registers of 256 bits.
 
+#[allow(clippy::wildcard_imports, reason = "intrinsics have names of their own")]
 use std::arch::x86_64::*;
 
 use super::simd::{Kernel, LANES, Simd, word_of_four};

@@ -1,5 +1,6 @@
 //! AVX-512 with VNNI: each vector is one register of 512 bits.
 
+#[allow(clippy::wildcard_imports, reason = "intrinsics have names of their own")]
 use std::arch::x86_64::*;
 
 use super::simd::{Kernel, LANES, Simd, word_of_four};

@@ -63,9 +63,9 @@ impl Kernel for Multiply {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         if const { sums::<S>() == 12 } {
-            multiply::<S, 12>(simd, self.rounds)
+            multiply::<S, 12>(simd, self.rounds);
         } else {
-            multiply::<S, 6>(simd, self.rounds)
+            multiply::<S, 6>(simd, self.rounds);
         }
     }
 }
