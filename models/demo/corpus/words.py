@@ -93,7 +93,7 @@ TREASURES = (
     "green hat",
     "shiny stone",
     "yellow lamp",
-    "old map",
+    "paper map",
     "golden ring",
     "little drum",
 )
