@@ -5,7 +5,9 @@ use crate::formats::packed::{Packed, SPAN, with_packed};
 use crate::isa::{Chunks, Isa, Kernel, LANES, Pool, Simd};
 
 /// From so many tokens on, matrices are multiplied in tiles whose lanes are rows; below, row by row.
-pub(super) const TILED_FROM: usize = 10;
+///
+/// Not on instruction sets whose tiles have one token: they gain nothing.
+const TILED_FROM: usize = 10;
 
 /// Below so many values, the work is not worth waking another thread.
 const PARALLEL_FROM: usize = 1 << 14;
@@ -16,6 +18,7 @@ pub struct Activations {
     tokens: usize,
     columns: usize,
     isa: Option<Isa>,
+    tiled: bool,
     floats: Option<Vec<f32>>,
     fine: Rounded,
     coarse: Rounded,
@@ -67,15 +70,16 @@ impl Activations {
     pub fn set(&mut self, pool: &Pool, isa: Isa, x: &[f32], columns: usize, formats: &[Format]) {
         assert!(columns > 0 && x.len().is_multiple_of(columns), "whole rows of activations");
         self.tokens = x.len() / columns;
+        let shape = Shape { tokens: self.tokens, columns, tile: isa.run(TileTokens) };
         self.columns = columns;
         self.isa = Some(isa);
+        self.tiled = shape.tiled();
         (self.fine.present, self.coarse.present) = (false, false);
         let mut floats = false;
         for &format in formats {
             with_packed!(format, P => if P::FINE { self.fine.present = true } else { self.coarse.present = true },
                          _ => floats = true);
         }
-        let shape = Shape { tokens: self.tokens, columns, tile: isa.run(TileTokens) };
         if self.fine.present {
             self.fine.fill::<true>(pool, isa, x, shape);
         }
@@ -103,6 +107,11 @@ impl Activations {
     /// How many tokens were set.
     pub fn tokens(&self) -> usize {
         self.tokens
+    }
+
+    /// Whether products of the int8 form are made in tiles.
+    pub(super) fn tiled(&self) -> bool {
+        self.tiled
     }
 
     /// How many values each token has.
@@ -140,6 +149,12 @@ struct Shape {
     tile: usize,
 }
 
+impl Shape {
+    fn tiled(self) -> bool {
+        self.tokens >= TILED_FROM && self.tile > 1
+    }
+}
+
 struct TileTokens;
 
 impl Kernel for TileTokens {
@@ -165,7 +180,7 @@ impl Rounded {
         let Shape { tokens, columns, .. } = shape;
         let spans = columns.div_ceil(SPAN);
         let parallel = x.len() >= PARALLEL_FROM;
-        if tokens < TILED_FROM {
+        if !shape.tiled() {
             self.spans.resize(spans * tokens, EMPTY);
             let parts = Chunks::new(&mut self.spans, tokens.max(1));
             let part = |i: usize| isa.run(RoundSpan::<FINE> { x, shape, span: i, out: parts.claim(i) });
@@ -350,7 +365,7 @@ mod tests {
     /// Finds one value in either layout.
     fn code_and_scale(x: &Rounded, fine: bool, tokens: usize, tile: usize, t: usize, i: usize) -> (i8, f32) {
         let span = i / SPAN;
-        if tokens < TILED_FROM {
+        if tokens < TILED_FROM || tile == 1 {
             let x = &x.spans[span * tokens + t];
             let in_group: i32 = x.codes[i % SPAN / 16 * 16..][..16].iter().map(|&code| i32::from(code)).sum();
             let scale = x.scales[i % SPAN / 16];

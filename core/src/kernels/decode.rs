@@ -32,11 +32,9 @@ impl<P: Packed> Kernel for Rows<'_, P> {
         let tokens = self.out.rows();
         for (r, row) in self.bytes.chunks_exact(self.row_bytes).enumerate() {
             let mut t = 0;
-            if const { S::TILE_TOKENS >= 2 } {
-                while t + 4 <= tokens {
-                    multiply::<S, P, 4>(simd, row, self.x, tokens, t, r, &mut self.out);
-                    t += 4;
-                }
+            while t + 4 <= tokens {
+                multiply::<S, P, 4>(simd, row, self.x, tokens, t, r, &mut self.out);
+                t += 4;
             }
             while t < tokens {
                 multiply::<S, P, 1>(simd, row, self.x, tokens, t, r, &mut self.out);

@@ -3,7 +3,6 @@
 use std::marker::PhantomData;
 
 use super::Activations;
-use super::activations::TILED_FROM;
 use super::decode::Rows;
 use super::prefill::{PanelOfRows, PanelWidth};
 use super::unpacked::{Bf16, F16, F32, FloatRows, Floats};
@@ -16,6 +15,9 @@ const PIECE_BYTES: usize = 512 * 1024;
 
 /// Bytes of weights, times tokens, below which another thread is not worth waking.
 const PARALLEL_FROM_BYTES: usize = 32 * 1024;
+
+/// Tokens from which on rows of floats are taken in panels that fit a cache.
+const FLOAT_PANEL_FROM: usize = 8;
 
 /// Rows of a panel of floats.
 const FLOAT_PANEL: usize = 32;
@@ -88,7 +90,7 @@ impl Product<'_> {
         let Self { isa, weights, .. } = self;
         let rounded = self.x.rounded(isa, P::FINE);
         let row_bytes = weights.row_bytes();
-        if self.x.tokens() < TILED_FROM {
+        if !self.x.tiled() {
             let panels = Panels::new(out, weights.rows, self.rows_in_a_piece());
             self.each(panels.count(), &|i| {
                 let out = panels.claim(i);
@@ -108,7 +110,7 @@ impl Product<'_> {
     fn floats<F: Floats>(self, out: &mut [f32]) {
         let Self { isa, weights, .. } = self;
         let (x, columns) = (self.x.floats(), weights.columns);
-        let width = if self.x.tokens() < TILED_FROM { self.rows_in_a_piece() } else { FLOAT_PANEL };
+        let width = if self.x.tokens() < FLOAT_PANEL_FROM { self.rows_in_a_piece() } else { FLOAT_PANEL };
         let panels = Panels::new(out, weights.rows, width);
         self.each(panels.count(), &|i| {
             let out = panels.claim(i);

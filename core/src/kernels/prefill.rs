@@ -40,7 +40,9 @@ impl<P: Packed> Kernel for PanelOfRows<'_, P> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        if const { S::TILE_ROWS == 2 } {
+        if const { S::TILE_TOKENS == 1 } {
+            unreachable!("tiles have several tokens");
+        } else if const { S::TILE_ROWS == 2 } {
             self.multiply::<S, 2>(simd);
         } else {
             self.multiply::<S, 1>(simd);
