@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from edgewise import Llama
-from edgewise.cli import main, models
+from edgewise import Engine, GenerateOptions, Llama
+from edgewise.cli import main
+from edgewise.engine import models
 
 QUESTIONS = ["What is a language model?", "What is AI?", "What is quantization?", "What is Python?"]
 
@@ -32,6 +33,11 @@ def test_answers_are_whole_sentences_that_end_by_themselves(question: str, tempe
     assert text[0].isupper()
     assert text.endswith(".")
     assert len(text.split()) >= 8
+
+
+def test_the_typed_api_knows_it_by_name() -> None:
+    with Engine.open("demo") as engine:
+        assert "".join(piece.text for piece in engine.generate("Once", GenerateOptions(max_tokens=3)))
 
 
 def test_the_template_of_the_file_is_what_chats_use() -> None:

@@ -8,9 +8,8 @@ import platform
 from typing import TYPE_CHECKING, Any
 
 from edgewise import _core
-from edgewise.cli import models
 from edgewise.config import load as load_config
-from edgewise.engine import INSTALL_LLAMACPP, has_llamacpp
+from edgewise.engine import INSTALL_LLAMACPP, has_llamacpp, models
 
 if TYPE_CHECKING:
     import argparse

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from edgewise.chat.conversation import Conversation
-from edgewise.cli import engine_arguments, models, sampling_arguments, speeds
+from edgewise.cli import engine_arguments, sampling_arguments, speeds
 from edgewise.engine import open as open_engine
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     is_chat = arguments.prompt is None and sys.stdin.isatty() and not arguments.json
     prompt = arguments.prompt if arguments.prompt is not None or is_chat else sys.stdin.read()
-    with open_engine(models.resolve(name), engine_arguments.config(arguments)) as engine:
+    with open_engine(name, engine_arguments.config(arguments)) as engine:
         options = sampling_arguments.options(arguments, engine.metadata)
         conversation = Conversation(engine, options, system=arguments.system, is_raw=arguments.raw)
         if prompt is None:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from edgewise import _core
-from edgewise.cli import models
+from edgewise.engine import models
 from edgewise.errors import EdgewiseError
 
 if TYPE_CHECKING:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewise.config import EngineConfig
 from edgewise.config import load as load_config
-from edgewise.errors import SystemRefused, UnsupportedError
+from edgewise.engine import models
+from edgewise.errors import UnsupportedError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgewise.config import EngineName
     from edgewise.engine.protocol import Engine
 
@@ -22,7 +24,7 @@ def open(  # noqa: A001  the word for it; used as `edgewise.open`
     """Opens a model file.
 
     Args:
-        path: a GGUF file; of a split model any part.
+        path: a GGUF file, of a split model any part; or `demo`, the model in this package.
         config: how to open it; from the configuration file and the environment by default.
         engine: `native`, `llamacpp`, or `auto` for the core where it can; overrides the configuration's.
 
@@ -34,11 +36,9 @@ def open(  # noqa: A001  the word for it; used as `edgewise.open`
         ModelFileError: if the file is malformed.
         UnsupportedError: if no installed engine runs such a file, or layers are asked for on a GPU that is not there.
     """
-    path = Path(path)
+    path = models.resolve(str(path))
     config = load_config() if config is None else config
     wanted = engine or config.engine
-    if not path.exists():
-        raise SystemRefused(f"{path}: no such file")
     if wanted == "llamacpp" or (wanted == "auto" and config.gpu_layers != 0):
         return _open_llamacpp(path, config)
     if config.gpu_layers != 0:

@@ -1,4 +1,4 @@
-"""What MODEL means on the command line."""
+"""What a model is called: a path, or `demo`."""
 
 from __future__ import annotations
 
