@@ -180,12 +180,7 @@ impl Rounded {
         let Shape { tokens, columns, .. } = shape;
         let spans = columns.div_ceil(SPAN);
         let parallel = x.len() >= PARALLEL_FROM;
-        if !shape.tiled() {
-            self.spans.resize(spans * tokens, EMPTY);
-            let parts = Chunks::new(&mut self.spans, tokens.max(1));
-            let part = |i: usize| isa.run(RoundSpan::<FINE> { x, shape, span: i, out: parts.claim(i) });
-            if parallel { pool.each(parts.count(), &part) } else { (0..parts.count()).for_each(part) }
-        } else {
+        if shape.tiled() {
             let (scale_count, sum_count) = counts(FINE);
             self.codes.resize(spans * tokens * SPAN, 0);
             self.scales.resize(spans * tokens * scale_count, 0.0);
@@ -201,6 +196,11 @@ impl Rounded {
                 isa.run(RoundTiles::<FINE> { x, shape, span: i, codes, scales, sums, shares });
             };
             if parallel { pool.each(spans, &part) } else { (0..spans).for_each(part) }
+        } else {
+            self.spans.resize(spans * tokens, EMPTY);
+            let parts = Chunks::new(&mut self.spans, tokens.max(1));
+            let part = |i: usize| isa.run(RoundSpan::<FINE> { x, shape, span: i, out: parts.claim(i) });
+            if parallel { pool.each(parts.count(), &part) } else { (0..parts.count()).for_each(part) }
         }
     }
 }

@@ -90,19 +90,19 @@ impl Product<'_> {
         let Self { isa, weights, .. } = self;
         let rounded = self.x.rounded(isa, P::FINE);
         let row_bytes = weights.row_bytes();
-        if !self.x.tiled() {
-            let panels = Panels::new(out, weights.rows, self.rows_in_a_piece());
-            self.each(panels.count(), &|i| {
-                let out = panels.claim(i);
-                let bytes = weights.rows_from(out.first(), out.width());
-                isa.run(Rows { bytes, row_bytes, x: &rounded.spans, out, packed: PhantomData::<P> });
-            });
-        } else {
+        if self.x.tiled() {
             let panels = Panels::new(out, weights.rows, isa.run(PanelWidth));
             self.each(panels.count(), &|i| {
                 let out = panels.claim(i);
                 let bytes = weights.rows_from(out.first(), out.width());
                 isa.run(PanelOfRows { bytes, row_bytes, x: rounded, out, packed: PhantomData::<P> });
+            });
+        } else {
+            let panels = Panels::new(out, weights.rows, self.rows_in_a_piece());
+            self.each(panels.count(), &|i| {
+                let out = panels.claim(i);
+                let bytes = weights.rows_from(out.first(), out.width());
+                isa.run(Rows { bytes, row_bytes, x: &rounded.spans, out, packed: PhantomData::<P> });
             });
         }
     }
