@@ -87,7 +87,10 @@ def test_a_message_may_have_several_lines(chat: Terminal) -> None:
 
 
 def test_ctrl_c_clears_a_line_and_the_chat_goes_on(chat: Terminal) -> None:
-    os.write(chat.fd, b"half a thou\x03")
+    os.write(chat.fd, b"half a thou")
+    chat.expect("half a thou")
+    time.sleep(0.1)  # the line editor waits for a key again
+    os.write(chat.fd, b"\x03")
     chat.expect(">>> ")
     chat.say("Once upon a time")
     assert "there was" in chat.expect(">>> ")
