@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgewise.chat.template import ChatTemplate, Message
-from edgewise.errors import InvalidArgument, UnsupportedError
+from edgewise.chat.template import ChatTemplate, Message, source_in
+from edgewise.errors import InvalidArgument, ModelFileError, UnsupportedError
 
 QUESTION: list[Message] = [{"role": "user", "content": "Hi"}]
 TALK: list[Message] = [
@@ -90,6 +90,39 @@ def test_a_template_that_is_not_jinja_is_named_with_its_line() -> None:
 def test_a_template_cannot_leave_the_sandbox(source: str) -> None:
     with pytest.raises(InvalidArgument):
         ChatTemplate(source).render(QUESTION)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param("{% for a in [1] %}" * 25 + "{% endfor %}" * 25, id="SyntaxError"),
+        pytest.param("{% if a %}" * 110 + "{% endif %}" * 110, id="IndentationError"),
+        pytest.param("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", id="RecursionError while parsing"),
+        pytest.param("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", id="RecursionError"),
+        pytest.param("{{ messages | dictsort }}", id="AttributeError"),
+        pytest.param("{{ '{}'.format() }}", id="IndexError"),
+        pytest.param("{{ 'x'.encode('nonsense') }}", id="LookupError"),
+        pytest.param("{% for a in messages %}{{ loop(messages) }}{% endfor %}", id="TypeError"),
+        pytest.param("{{ 'x' * 10**10 }}", id="a repetition"),
+        pytest.param("{{ 10**1000000 | int }}", id="a power"),
+        pytest.param("{{ 1 / 0 }}", id="ZeroDivisionError"),
+    ],
+)
+def test_whatever_a_template_does_is_an_error_that_names_it(source: str) -> None:
+    with pytest.raises((InvalidArgument, UnsupportedError), match="chat template") as caught:
+        ChatTemplate(source).render(QUESTION)
+    assert caught.value.hint is not None
+
+
+def test_arithmetic_within_reason_works() -> None:
+    assert ChatTemplate("{{ 2 ** 10 * 3 }}{{ '-' * 3 }}{{ [1] * 2 }}").render(QUESTION) == "3072---[1, 1]"
+
+
+@pytest.mark.parametrize("source", [5, True, 0.5])
+def test_a_template_that_is_no_text_is_a_fault_of_the_file(source: object) -> None:
+    with pytest.raises(ModelFileError, match="must be a text"):
+        source_in({"tokenizer.chat_template": source})
+    assert source_in({}) is None
 
 
 def test_json_is_written_as_transformers_writes_it() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgewise.chat.template import ChatTemplate, Message
+from edgewise.chat.template import ChatTemplate, Message, source_in
 from edgewise.errors import InvalidArgument, UnsupportedError
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ class Conversation:
 
     Raises:
         InvalidArgument: if there is a system message, but nothing to put it into.
+        ModelFileError: if the file's chat template is no text.
+        UnsupportedError: if it does not compile.
     """
 
     def __init__(
@@ -29,13 +31,9 @@ class Conversation:
     ) -> None:
         self.engine = engine
         self.options = options
-        source = engine.metadata.get("tokenizer.chat_template")
+        source = None if is_raw else source_in(engine.metadata)
         self._bos = _token_text(engine, "bos")
-        self._template = (
-            ChatTemplate(source, self._bos, _token_text(engine, "eos"))
-            if isinstance(source, str) and not is_raw
-            else None
-        )
+        self._template = ChatTemplate(source, self._bos, _token_text(engine, "eos")) if source is not None else None
         if system is not None and self._template is None:
             what = "--raw leaves the chat template away" if is_raw else "this model has no chat template"
             raise InvalidArgument(f"a system message needs a chat template: {what}")
