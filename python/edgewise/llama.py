@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgewise import _core
@@ -17,9 +16,10 @@ from edgewise.dropin.arguments import NOT_IN_COMPLETION, NOT_IN_CONSTRUCTOR, cac
 from edgewise.dropin.completion import Request, chunks, whole
 from edgewise.dropin.hooks import LogitsProcessorList, StoppingCriteriaList, adjuster, stopper
 from edgewise.dropin.low_level import RANDOM_SEED, LlamaState, LowLevel
+from edgewise.dropin.opening import as_value_error, require_path
 from edgewise.dropin.vocabulary import Vocabulary
 from edgewise.engine.native import NativeEngine
-from edgewise.errors import InvalidArgument, ModelFileError, UnsupportedError
+from edgewise.errors import InvalidArgument, ModelFileError, SystemRefused, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -61,8 +61,9 @@ class Llama(Vocabulary, LowLevel):
         outdated: arguments of older versions are accepted and mean nothing, as there.
 
     Raises:
-        ValueError: `Model path does not exist: ...`, `Failed to load model from file: ...` (a ModelFileError).
-        UnsupportedError: if no installed engine runs the model, or an argument is not supported.
+        ValueError: `Model path does not exist: ...`, `Failed to load model from file: ...`. The latter is also a
+            ModelFileError, SystemRefused or UnsupportedError, whichever is the cause.
+        UnsupportedError: if an argument is not supported.
     """
 
     def __init__(
@@ -137,13 +138,11 @@ class Llama(Vocabulary, LowLevel):
                 "gpu_layers": 0,
             }
         )
-        if not Path(model_path).exists():
-            raise InvalidArgument(f"Model path does not exist: {model_path}")
+        require_path(model_path)
         try:
             metadata = self._open(config, vocab_only=vocab_only)
-        except ModelFileError as error:
-            finding = error.message.removeprefix(f"{model_path}: ")
-            raise ModelFileError(f"Failed to load model from file: {model_path}: {finding}", error.hint) from error
+        except (ModelFileError, SystemRefused, UnsupportedError) as error:
+            raise as_value_error(error, model_path) from error
         self._context_length = n_ctx if self._engine is None else self._engine.context_length
         self.n_batch = min(config.batch, self._context_length)
         self._file_metadata = metadata

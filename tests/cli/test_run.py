@@ -64,7 +64,8 @@ def test_stop_and_seed_are_obeyed(story_model: Path) -> None:
     ("arguments", "words"),
     [
         (["run", "/nowhere.gguf", "-p", "x"], "error: /nowhere.gguf: no such file"),
-        (["run", "/", "-p", "x"], "error: / is a folder"),
+        (["run", "/", "-p", "x"], "error: /: is a folder, not a GGUF file"),
+        (["run", "", "-p", "x"], "error: a model without a name: no such file"),
         (["show", "/nowhere.gguf"], "error: /nowhere.gguf: no such file"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from edgewise import Llama, UnsupportedError
-from edgewise.errors import ContextFull, InvalidArgument, ModelFileError
+from edgewise.errors import ContextFull, InvalidArgument, ModelFileError, SystemRefused
 
 ONCE = "Once upon a time"
 STORY = (
@@ -214,6 +215,33 @@ def test_a_file_that_is_no_model_is_a_value_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"^Failed to load model from file: {re.escape(str(path))}") as caught:
         Llama(model_path=str(path))
     assert isinstance(caught.value, ModelFileError)
+
+
+def test_an_empty_path_does_not_exist() -> None:
+    with pytest.raises(ValueError, match=r"^Model path does not exist: $"):
+        Llama(model_path="")
+
+
+@pytest.mark.parametrize("path", [Path(__file__).parent, Path(os.devnull)], ids=["folder", "device"])
+def test_what_is_no_file_is_a_value_error_that_says_what_it_is(path: Path) -> None:
+    with pytest.raises(ValueError, match=f"^Failed to load model from file: {re.escape(str(path))}: is a "):
+        Llama(model_path=str(path))
+
+
+def test_a_model_that_no_engine_runs_is_a_value_error_and_unsupported(
+    vocabularies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEWISE_ENGINE", "native")
+    path = vocabularies / "ggml-vocab-bert-bge.gguf"
+    with pytest.raises(UnsupportedError, match=f"^Failed to load model from file: {re.escape(str(path))}") as caught:
+        Llama(model_path=str(path))
+    assert isinstance(caught.value, ValueError)
+
+
+def test_memory_that_is_not_there_is_a_value_error_and_refused_by_the_system(story_model: Path) -> None:
+    with pytest.raises(SystemRefused, match=r"^Failed to load model from file") as caught:
+        Llama(model_path=str(story_model), n_ctx=2**31 - 1)
+    assert isinstance(caught.value, ValueError)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def open(  # noqa: A001  the word for it; used as `edgewise.open`
     if config.gpu_layers != 0:
         raise UnsupportedError(
             f"gpu_layers={config.gpu_layers}: the native engine runs on the CPU",
-            hint=f"engine='llamacpp' with a GPU build of xllamacpp ({INSTALL_LLAMACPP}; see README, GPUs)",
+            hint=f"engine='llamacpp' with a GPU build of xllamacpp ({INSTALL_LLAMACPP}; see docs/llamacpp.md)",
         )
     try:
         return _open_native(path, config)
