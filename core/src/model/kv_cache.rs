@@ -136,15 +136,17 @@ impl Side {
 
     /// Writes one position.
     #[inline(always)]
-    fn write<S: Simd>(&mut self, simd: S, position: usize, x: &[f32], scratch: &mut Vec<u16>) {
+    fn write<S: Simd>(&mut self, simd: S, position: usize, x: &[f32]) {
         let layout = self.layout;
         let start = position / BLOCK * layout.block_cells + position % BLOCK * layout.position_step;
         let step = layout.dimension_step;
         match &mut self.cells {
             Cells::F32(cells) => scatter(&mut cells[start..], step, x),
             Cells::F16(cells) => {
-                to_f16(simd, x, scratch);
-                scatter(&mut cells[start..], step, &scratch[..x.len()]);
+                let vectors = x.chunks(LANES).zip(cells[start..].chunks_mut(LANES * step));
+                for (x, cells) in vectors {
+                    scatter(cells, step, &to_f16(simd, x)[..x.len()]);
+                }
             }
             Cells::Q8 { codes, scales } => {
                 let cells = &mut codes[start..];
@@ -154,8 +156,7 @@ impl Side {
                     let largest = x.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
                     let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
                     steps[0] = largest / 127.0;
-                    to_f16(simd, &steps, scratch);
-                    scales[first_scale] = scratch[0];
+                    scales[first_scale] = to_f16(simd, &steps)[0];
                     first_scale += BLOCK;
                     for (i, x) in x.iter().enumerate() {
                         cells[(group * SCALED + i) * step] = (x * inverse).round() as i8;
@@ -219,13 +220,12 @@ fn scatter<T: Copy>(cells: &mut [T], step: usize, x: &[T]) {
     }
 }
 
-/// Half floats of `x`, in whole vectors.
+/// Half floats of up to a vector of numbers.
 #[inline(always)]
-fn to_f16<S: Simd>(simd: S, x: &[f32], out: &mut Vec<u16>) {
-    out.resize(x.len().next_multiple_of(LANES), 0);
-    for (x, out) in x.chunks(LANES).zip(out.chunks_exact_mut(LANES)) {
-        simd.store_f16(simd.load_partial(x), out);
-    }
+fn to_f16<S: Simd>(simd: S, x: &[f32]) -> [u16; LANES] {
+    let mut out = [0; LANES];
+    simd.store_f16(simd.load_partial(x), &mut out);
+    out
 }
 
 fn reserve<T>(length: usize) -> Option<Vec<T>> {
@@ -345,15 +345,14 @@ impl Kernel for Write<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let mut scratch = Vec::new();
         let rows = self.keys.chunks_exact(self.stride).zip(self.values.chunks_exact(self.stride));
         for (token, (keys, values)) in rows.enumerate() {
             let position = self.first + token;
             self.head.keys.grow(position / BLOCK + 1);
             self.head.values.grow(position / BLOCK + 1);
             let part = self.index * self.length..(self.index + 1) * self.length;
-            self.head.keys.write(simd, position, &keys[part.clone()], &mut scratch);
-            self.head.values.write(simd, position, &values[part], &mut scratch);
+            self.head.keys.write(simd, position, &keys[part.clone()]);
+            self.head.values.write(simd, position, &values[part]);
         }
     }
 }
