@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from edgewise.cli import VERBS
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "python" / "edgewise"
 
@@ -49,7 +51,7 @@ def rooms_imported(path: Path) -> set[str]:
     return {part[1] for part in parts if part[0] == "edgewise" and len(part) > 1 and part[1] in LEVEL_OF}
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_imports_go_downwards(path: Path) -> None:
     room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     if room in ("__init__", "data"):
@@ -62,7 +64,7 @@ def test_imports_go_downwards(path: Path) -> None:
 def test_no_file_is_longer_than_500_lines() -> None:
     exempt = re.compile(r"_table\.(rs|py)$")  # generated tables
     long = {
-        str(path.relative_to(ROOT)): lines
+        path.relative_to(ROOT).as_posix(): lines
         for path in sources("*.rs", "*.py", "*.pyi")
         if not exempt.search(path.name) and (lines := len(path.read_text(encoding="utf-8").splitlines())) > 500
     }
@@ -72,10 +74,10 @@ def test_no_file_is_longer_than_500_lines() -> None:
 def test_unsafe_lives_in_isa_and_at_the_map_call() -> None:
     allowed = {"core/src/gguf/map.rs"}
     outside = [
-        str(path.relative_to(ROOT))
+        path.relative_to(ROOT).as_posix()
         for path in sources("*.rs")
         if not path.is_relative_to(ROOT / "core" / "src" / "isa")
-        and str(path.relative_to(ROOT)) not in allowed
+        and path.relative_to(ROOT).as_posix() not in allowed
         and re.search(r"\bunsafe\b", re.sub(r"//.*", "", path.read_text(encoding="utf-8")))
     ]
     assert not outside
@@ -84,7 +86,7 @@ def test_unsafe_lives_in_isa_and_at_the_map_call() -> None:
 def test_the_core_neither_prints_nor_reads_the_environment() -> None:
     words = re.compile(r"\b(println!|eprintln!|print!|eprint!|dbg!|env::var|env::args)")
     found = [
-        str(path.relative_to(ROOT))
+        path.relative_to(ROOT).as_posix()
         for path in (ROOT / "core" / "src").rglob("*.rs")
         if path.name != "tests.rs" and words.search(re.sub(r"//.*", "", path.read_text(encoding="utf-8")))
     ]
@@ -93,7 +95,7 @@ def test_the_core_neither_prints_nor_reads_the_environment() -> None:
 
 def test_only_the_configuration_reads_the_environment() -> None:
     readers = {
-        str(path.relative_to(PACKAGE))
+        path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
         if re.search(r"os\.(environ|getenv)", path.read_text(encoding="utf-8"))
     }
@@ -104,8 +106,22 @@ def test_nothing_is_left_to_do() -> None:
     # Spelled apart, so that this file does not find itself.
     words = re.compile(r"\b(TO" + "DO|FIX" + r"ME|XX" + r"X)\b")
     found = [
-        str(path.relative_to(ROOT))
+        path.relative_to(ROOT).as_posix()
         for path in sources("*.rs", "*.py", "*.pyi")
         if words.search(path.read_text(encoding="utf-8"))
     ]
     assert not found
+
+
+def test_messages_name_verbs_that_exist() -> None:
+    literal = re.compile(r'"(?:[^"\\\n]|\\.)*"')
+    named = {
+        (path.relative_to(ROOT).as_posix(), verb)
+        for pattern, words in (("*.rs", r"\bedgewise ([a-z]+)"), ("*.py", r"`edgewise ([a-z]+)"))
+        for path in sources(pattern)
+        if path.is_relative_to(ROOT / "core" / "src") or path.is_relative_to(PACKAGE)
+        for text in literal.findall(path.read_text(encoding="utf-8"))
+        for verb in re.findall(words, text)
+    }
+    assert named
+    assert not {(path, verb) for path, verb in named if verb not in VERBS}

@@ -67,7 +67,7 @@ fn parse_version(cursor: &mut Cursor) -> Result<()> {
             .with_hint("get the little-endian file of this model, or convert it with gguf-convert-endian")),
         _ => Err(cursor
             .error(format_args!("is {version}; versions 2 and 3 are read"))
-            .with_hint("a newer edgewise may read it: pip install --upgrade edgewise")),
+            .with_hint("a newer Edgewise may read it: pip install --upgrade edgewise")),
     }
 }
 

@@ -16,7 +16,8 @@ pub(super) fn require_gguf(bytes: &[u8]) -> Result<()> {
     .with_hint(hint))
 }
 
-const CONVERT: &str = "convert the model's folder first: edgewise convert FOLDER";
+const CONVERT: &str =
+    "get a GGUF file of this model, or convert its folder first, for instance with llama.cpp's convert_hf_to_gguf.py";
 const DOWNLOAD_AGAIN: &str = "the download went wrong; get the file again";
 const OLD: &str = "get the GGUF file of this model; this layout was given up in 2023";
 
@@ -37,7 +38,10 @@ fn describe(bytes: &[u8]) -> (&'static str, &'static str) {
     } else if text.starts_with(b"{") || text.starts_with(b"[") {
         ("a JSON text, not a model", "a server may have answered with an error; look into the file")
     } else if starts(b"PK\x03\x04") || starts(b"PK\x05\x06") {
-        ("a zip archive, perhaps a PyTorch file", "unpack it if it holds a .gguf file, or convert the model's folder")
+        (
+            "a zip archive, perhaps a PyTorch file",
+            "unpack it if it holds a .gguf file; else get a GGUF file of this model",
+        )
     } else if starts(b"\x80\x02") || starts(b"\x80\x04") {
         ("a Python pickle, perhaps a PyTorch file", CONVERT)
     } else if starts(b"\x1f\x8b") || starts(b"BZh") || starts(b"\xfd7zXZ") || starts(b"\x28\xb5\x2f\xfd") {
@@ -53,6 +57,6 @@ fn describe(bytes: &[u8]) -> (&'static str, &'static str) {
     } else if !text.is_empty() && text.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) {
         ("a text, not a model", "a server may have answered with a message; look into the file")
     } else {
-        ("not a GGUF file", "models for edgewise end in .gguf; other files are converted with edgewise convert")
+        ("not a GGUF file", CONVERT)
     }
 }
