@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
+
+from edgewise.cli import streams
 
 TYPE_CHECKING = False  # as in edgewise/__init__.py
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ VERBS: dict[str, str] = {
     "completion": "Print a script that completes commands in a shell.",
 }
 
+MORE_CONTEXT = "-c N gives room for N tokens; -c 0 is as much as the model was trained for"
+
 EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 EPILOG = """\
@@ -55,25 +58,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 ok, 1 failure, 2 wrong usage, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    streams.prepare()
+    try:
+        code = _dispatch(arguments)
+        streams.finish()
+        return code
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        streams.give_up()
+        return EXIT_OK  # the reader has what it wanted (`| head`)
+    except OSError as error:
+        from edgewise.cli.output import shown
+
+        streams.give_up()
+        streams.try_to_say(f"error: {shown(str(error))}")
+        return EXIT_FAILURE
+
+
+def _dispatch(arguments: list[str]) -> int:
+    from edgewise.errors import ContextFull, EdgewiseError
+
     if arguments[:1] == ["--version"]:
         from edgewise._core import VERSION
 
         print(f"edgewise {VERSION}")
         return EXIT_OK
-    try:
-        return _dispatch(arguments)
-    except KeyboardInterrupt:
-        print(file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader has what it wanted (`| head`); Python must not complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OK
-
-
-def _dispatch(arguments: list[str]) -> int:
-    from edgewise.errors import EdgewiseError
-
     if not arguments or arguments[0] not in VERBS:
         top_parser().parse_args(arguments)
         top_parser().print_help()
@@ -84,9 +95,12 @@ def _dispatch(arguments: list[str]) -> int:
     try:
         return verb.run(parsed)
     except EdgewiseError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        if error.hint is not None:
-            print(f"hint: {error.hint}", file=sys.stderr)
+        from edgewise.cli.output import shown
+
+        print(f"error: {shown(error.message)}", file=sys.stderr)
+        hint = error.hint or (MORE_CONTEXT if isinstance(error, ContextFull) else None)
+        if hint is not None:
+            print(f"hint: {shown(hint)}", file=sys.stderr)
         return EXIT_FAILURE
 
 

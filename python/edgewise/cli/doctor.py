@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from typing import TYPE_CHECKING, Any
 
 from edgewise import _core
+from edgewise.cli.output import print_json, shown
 from edgewise.config import load as load_config
 from edgewise.engine import INSTALL_LLAMACPP, has_llamacpp, models
 
@@ -30,21 +30,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints what was found."""
     facts = _facts()
+    code = 0 if facts["instruction_sets"]["used"] is not None else 1
     if arguments.json:
-        print(json.dumps(facts, ensure_ascii=False))
-        return 0
+        print_json(facts)
+        return code
     threads, isa, memory = facts["threads"], facts["instruction_sets"], facts["memory"]
     print(f"edgewise      {facts['version']}, Python {facts['python']}, {facts['platform']}")
     print(f"threads       {threads['used']}" + (f" ({threads['asked']} asked for)" if threads["asked"] else ""))
     for reason in threads["reasons"]:
         print(f"              {reason}")
-    print(f"instructions  {isa['used']}; this machine can run {', '.join(isa['available'])}")
+    finding = isa["used"] or f"{shown(isa['asked'])} is asked for, which is not one of them"
+    print(f"instructions  {finding}; this machine can run {', '.join(isa['available'])}")
     if memory["total_bytes"]:
         print(f"memory        {memory['total_bytes'] / 1e9:.1f} GB, {memory['available_bytes'] / 1e9:.1f} GB available")
     for name, state in facts["engines"].items():
         print(f"engine        {name}: {state}")
     print(f"demo model    {'installed' if facts['has_demo_model'] else 'not in this installation'}")
-    return 0
+    return code
 
 
 def _facts() -> dict[str, Any]:
@@ -62,7 +64,11 @@ def _facts() -> dict[str, Any]:
             "quota_cpus": choice.quota,
             "reasons": choice.reasons,
         },
-        "instruction_sets": {"used": available[-1] if config.isa == "auto" else config.isa, "available": available},
+        "instruction_sets": {
+            "used": available[-1] if config.isa == "auto" else config.isa if config.isa in available else None,
+            "asked": config.isa,
+            "available": available,
+        },
         "memory": _memory(),
         "engines": {"native": "the core, in this package", "llamacpp": _llamacpp()},
         "has_demo_model": models.DEMO.is_file(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
+from edgewise.cli.argument_types import whole
 from edgewise.config import CacheFormat, EngineConfig, EngineName
 from edgewise.config import load as load_config
 
@@ -15,16 +16,22 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Declares them; what is not given comes from the environment and the configuration file."""
     group = parser.add_argument_group("engine")
     group.add_argument(
-        "-c", "--ctx", "--ctx-size", type=int, dest="context_length", metavar="N", help="context length; 0: the model's"
+        "-c",
+        "--ctx",
+        "--ctx-size",
+        type=whole,
+        dest="context_length",
+        metavar="N",
+        help="context length; 0: the model's",
     )
-    group.add_argument("-t", "--threads", type=int, metavar="N", help="threads; what cannot run is clamped")
-    group.add_argument("-b", "--batch", type=int, metavar="N", help="prompt tokens evaluated at once (512)")
+    group.add_argument("-t", "--threads", type=whole, metavar="N", help="threads; what cannot run is clamped")
+    group.add_argument("-b", "--batch", type=whole, metavar="N", help="prompt tokens evaluated at once (512)")
     group.add_argument("--isa", metavar="NAME", help="instruction set of the kernels; `edgewise doctor` lists them")
     group.add_argument("--engine", choices=get_args(EngineName), help="native: the core; llamacpp: llama.cpp; auto")
     group.add_argument(
         "--gpu-layers",
         "-ngl",
-        type=int,
+        type=whole,
         metavar="N",
         help="layers on a GPU, -1 for all; needs llama.cpp with a GPU build",
     )

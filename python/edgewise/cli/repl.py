@@ -6,8 +6,9 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
-from edgewise.cli import speeds
-from edgewise.errors import EdgewiseError
+from edgewise.cli import MORE_CONTEXT, speeds
+from edgewise.cli.output import exact, shown
+from edgewise.errors import ContextFull, EdgewiseError
 
 if TYPE_CHECKING:
     from edgewise.chat.conversation import Conversation
@@ -39,7 +40,7 @@ class Repl:
 
     def run(self) -> int:
         """Until the user leaves."""
-        self._tell(f"{self._conversation.engine.path.name}: /help says more, /exit leaves")
+        self._tell(f"{shown(self._conversation.engine.path.name)}: /help says more, /exit leaves")
         if not self._conversation.has_template:
             self._tell("this model gets your text as it is (no chat template): it continues, it does not answer")
         while True:
@@ -97,14 +98,14 @@ class Repl:
             generation = self._conversation.ask(message)
         except EdgewiseError as error:
             self._conversation.take_back()
-            self._tell(
-                f"error: {error}\nhint: /clear makes room" if isinstance(error, ValueError) else f"error: {error}"
-            )
+            self._tell(f"error: {shown(str(error))}")
+            if isinstance(error, ContextFull):
+                self._tell(f"hint: /clear makes room; at the start, {MORE_CONTEXT}")
             return
         try:
             for piece in generation:
                 text += piece.text
-                print(piece.text, end="", flush=True)
+                print(exact(piece.text), end="", flush=True)
         except KeyboardInterrupt:
             generation.close()
         if text:

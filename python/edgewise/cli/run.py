@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING
 
 from edgewise.chat.conversation import Conversation
 from edgewise.cli import engine_arguments, sampling_arguments, speeds
+from edgewise.cli.argument_types import utf8
+from edgewise.cli.output import exact, print_json, read_stdin
 from edgewise.engine import open as open_engine
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the verb's arguments."""
     parser.add_argument("model", nargs="?", metavar="MODEL", help="path of a GGUF file, or demo")
     parser.add_argument("-m", "--model", dest="model_option", metavar="MODEL", help="the same")
-    parser.add_argument("-p", "--prompt", metavar="TEXT", help="what to ask; from a pipe if not given")
-    parser.add_argument("--system", metavar="TEXT", help="the system message")
+    parser.add_argument("-p", "--prompt", type=utf8, metavar="TEXT", help="what to ask; from a pipe if not given")
+    parser.add_argument("--system", type=utf8, metavar="TEXT", help="the system message")
     parser.add_argument("--raw", action="store_true", help="continue the prompt as it is, without the chat template")
     parser.add_argument("--json", action="store_true", help="print one JSON object with text, reason and speeds")
     parser.add_argument("-q", "--quiet", action="store_true", help="no speeds on stderr")
@@ -49,8 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     if name is None or (arguments.model_option and arguments.model):
         print("error: name one MODEL, such as `edgewise run demo`", file=sys.stderr)
         return 2
-    is_chat = arguments.prompt is None and sys.stdin.isatty() and not arguments.json
-    prompt = arguments.prompt if arguments.prompt is not None or is_chat else sys.stdin.read()
+    is_chat = arguments.prompt is None and sys.stdin is not None and sys.stdin.isatty() and not arguments.json
+    prompt = arguments.prompt if arguments.prompt is not None or is_chat else read_stdin()
     with open_engine(name, engine_arguments.config(arguments)) as engine:
         options = sampling_arguments.options(arguments, engine.metadata)
         conversation = Conversation(engine, options, system=arguments.system, is_raw=arguments.raw)
@@ -67,10 +68,10 @@ def _answer(conversation: Conversation, prompt: str, *, as_json: bool, is_quiet:
     for piece in generation:
         text += piece.text
         if not as_json:
-            print(piece.text, end="", flush=True)
+            print(exact(piece.text), end="", flush=True)
     if as_json:
         result = {"text": text, "finish_reason": generation.finish_reason, "prompt_tokens": generation.prompt_tokens}
-        print(json.dumps({**result, **speeds.data(generation.timings)}, ensure_ascii=False))
+        print_json({**result, **speeds.data(generation.timings)})
     elif not text.endswith("\n"):
         print(flush=True)
     if not is_quiet and not as_json:

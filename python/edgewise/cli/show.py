@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from edgewise import _core
+from edgewise.chat.template import source_in
+from edgewise.cli.output import exact, print_json, shown
 from edgewise.engine import models
 from edgewise.errors import EdgewiseError
 
@@ -45,12 +46,12 @@ def run(arguments: argparse.Namespace) -> int:
     file = _core.ModelFile(path)
     metadata = file.metadata()
     if arguments.template:
-        template = metadata.get("tokenizer.chat_template")
-        print(template if template is not None else "the file has no chat template")
+        template = source_in(metadata)
+        print(exact(template) if template is not None else "the file has no chat template")
         return 0 if template is not None else 1
     facts = _facts(file, metadata)
     if arguments.json:
-        print(json.dumps({"path": str(path), **facts, "metadata": metadata}, ensure_ascii=False))
+        print_json({"path": str(path), **facts, "metadata": metadata})
         return 0
     _print_summary(str(path), facts)
     if arguments.tensors:
@@ -110,7 +111,7 @@ def _print_summary(path: str, facts: dict[str, Any]) -> None:
         ("engine", "native" if facts["runs_in_core"] else "\n".join(["not native:", *facts["refusal"].splitlines()])),
     ]
     for label, value in rows:
-        print(f"{label:<18}{value}".replace("\n", "\n" + " " * 18))
+        print(shown(f"{label:<18}{value}").replace("\n", "\n" + " " * 18))
     print(f"{'formats':<18}{'tensors':>8}{'size':>12}")
     for name, entry in sorted(facts["formats"].items(), key=lambda item: -item[1]["size_bytes"]):
         print(f"  {name:<16}{entry['tensors']:>8}{_size(entry['size_bytes']):>12}")
@@ -119,7 +120,7 @@ def _print_summary(path: str, facts: dict[str, Any]) -> None:
 def _print_tensors(file: _core.ModelFile) -> None:
     print()
     for name, kind, shape, size in file.tensors():
-        print(f"{name:<42}{kind:<10}{' x '.join(map(str, shape)):<24}{_size(size):>12}")
+        print(f"{shown(name):<42}{kind:<10}{' x '.join(map(str, shape)):<24}{_size(size):>12}")
 
 
 def _count(shape: list[int]) -> int:

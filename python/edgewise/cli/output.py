@@ -1,0 +1,43 @@
+"""What verbs write and read: no terminal escapes from files, sound JSON, stdin as UTF-8."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from typing import Any
+
+# Control characters but tab and newline, marks that turn the direction of text, and halves of surrogate pairs.
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def shown(text: str) -> str:
+    """Text from a file, fit for a terminal: what would steer the terminal is escaped."""
+    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def exact(text: str) -> str:
+    """Text for stdout as it is; at a terminal, what would steer it is escaped."""
+    return shown(text) if sys.stdout.isatty() else text
+
+
+def print_json(value: object) -> None:
+    """Prints one JSON object. JSON has no NaN and no infinities: they become null."""
+    is_utf8 = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
+    print(shown(json.dumps(_finite(value), ensure_ascii=not is_utf8, allow_nan=False)))
+
+
+def read_stdin() -> str:
+    """All of stdin as UTF-8, with a replacement character for what is not."""
+    if sys.stdin is None:
+        return ""
+    return sys.stdin.buffer.read().decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
