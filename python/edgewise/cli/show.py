@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgewise import _core
-from edgewise.chat.template import source_in
 from edgewise.cli.output import exact, print_json, shown
 from edgewise.engine import models
 from edgewise.errors import EdgewiseError
@@ -46,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     file = _core.ModelFile(path)
     metadata = file.metadata()
     if arguments.template:
+        from edgewise.chat.template import source_in
+
         template = source_in(metadata)
         print(exact(template) if template is not None else "the file has no chat template")
         return 0 if template is not None else 1
