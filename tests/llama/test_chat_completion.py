@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from edgewise import Llama, UnsupportedError
-from edgewise.errors import InvalidArgument
+from edgewise.dropin import chat
+from edgewise.errors import InvalidArgument, ModelFileError
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -92,3 +93,9 @@ def test_an_unknown_format_is_named(story_model: Path) -> None:
 def test_messages_that_are_none_are_refused(llm: Llama, messages: Any) -> None:
     with pytest.raises(InvalidArgument, match=r"message"):
         llm.create_chat_completion(messages)
+
+
+def test_a_template_that_is_no_text_is_a_fault_of_the_file() -> None:
+    metadata: dict[str, object] = {"tokenizer.chat_template": 5}
+    with pytest.raises(ModelFileError, match=r"tokenizer\.chat_template"):
+        chat.prompt_for(HELLO, metadata, chat.default_format(metadata), bos="", eos="")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgewise.chat import formats
-from edgewise.chat.template import ChatTemplate
+from edgewise.chat.template import ChatTemplate, source_in
 from edgewise.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ def default_format(metadata: Mapping[str, object]) -> str:
 def template_source(metadata: Mapping[str, object], chat_format: str) -> str | None:
     """The template that the file holds under this name; None if it holds none."""
     key = "tokenizer.chat_template" if chat_format == FILE_TEMPLATE else f"tokenizer.chat_template.{chat_format}"
-    source = metadata.get(key)
-    return source if isinstance(source, str) else None
+    return source_in(metadata, key)
 
 
 def prompt_for(
@@ -58,6 +57,7 @@ def prompt_for(
 
     Raises:
         InvalidArgument: if a message is not a dict with a role, or the template refuses the messages.
+        ModelFileError: if the file's template is no text.
         UnsupportedError: if no format has that name.
     """
     for message in messages:
