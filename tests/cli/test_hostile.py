@@ -122,6 +122,15 @@ def test_a_full_disk_is_a_failure(verb: list[str]) -> None:
     assert result.stderr.startswith("error: ")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no way to start a program with closed streams")
+@pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-"])
+def test_a_closed_stream_is_no_traceback(closed: str, tmp_path: Path) -> None:
+    # bash's own redirection; what Python may say goes to a file that is opened first.
+    line = f"exec 2> errors; {' '.join(EDGEWISE)} run demo -p Hi -n 2 -q {closed}"
+    result = subprocess.run(["bash", "-c", line], cwd=tmp_path, stdout=subprocess.DEVNULL, check=False)
+    assert (result.returncode, (tmp_path / "errors").read_text()) == (0, "")
+
+
 def test_metadata_does_not_steer_the_terminal(
     story_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

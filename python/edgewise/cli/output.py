@@ -19,7 +19,7 @@ def shown(text: str) -> str:
 
 def exact(text: str) -> str:
     """Text for stdout as it is; at a terminal, what would steer it is escaped."""
-    return shown(text) if sys.stdout.isatty() else text
+    return shown(text) if sys.stdout is not None and sys.stdout.isatty() else text
 
 
 def print_json(value: object) -> None:
