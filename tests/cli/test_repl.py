@@ -108,3 +108,14 @@ def test_ctrl_c_stops_the_answer_not_the_program(story_model: Path) -> None:
     terminal.say("/exit")
     assert terminal.exit_code() == 0
     os.close(terminal.fd)
+
+
+def test_bytes_that_are_no_text_do_not_end_the_chat(story_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")
+    terminal = Terminal("run", str(story_model), "--temp", "0", "-n", "12", "-t", "1")
+    terminal.expect(">>> ")
+    os.write(terminal.fd, b"Once \xff upon\n")
+    assert "decode 12 tokens" in terminal.expect(">>> ")
+    terminal.say("/exit")
+    assert terminal.exit_code() == 0
+    os.close(terminal.fd)

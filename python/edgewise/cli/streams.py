@@ -1,4 +1,4 @@
-"""stdout and stderr, prepared before the verb and given up after it. Loaded at every start, so it imports little."""
+"""The standard streams, prepared before the verb and given up after it. Loaded at every start, so it imports little."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import sys
 
 
 def prepare() -> None:
-    """Lets stdout show `?` for a character that it cannot write. On Windows, pipes and files get UTF-8."""
+    """Lets stdout show `?` for what it cannot write, and stdin replace what is no text. Windows pipes get UTF-8."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and os.name == "nt" and not stream.isatty():
             stream.reconfigure(encoding="utf-8")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # stderr always escapes what it cannot write
+    for stream in (sys.stdin, sys.stdout):  # stderr always escapes what it cannot write
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def finish() -> None:
