@@ -58,7 +58,20 @@ def test_a_named_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"threads": -1}, {"batch": 0}, {"context_length": -5}, {"key_format": "q4_0"}, {"engine": "onnx"}]
+    "wrong",
+    [
+        {"threads": -1},
+        {"batch": 0},
+        {"context_length": -5},
+        {"key_format": "q4_0"},
+        {"engine": "onnx"},
+        {"context_length": 10**20},
+        {"batch": 2**31},
+        {"gpu_layers": -2},
+        {"threads": 1.5},
+        {"isa": 5},
+        {"engine": 1},
+    ],
 )
 def test_values_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InvalidArgument, match=next(iter(wrong))):

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, SupportsFloat, SupportsIndex, get_args
 
 from edgewise.errors import InvalidArgument
 
@@ -26,6 +26,7 @@ EngineName = Literal["auto", "native", "llamacpp"]
 CacheFormat = Literal["f32", "f16", "q8_0"]
 
 DEFAULT_CONTEXT_LENGTH = 4096
+LARGEST = 2**31 - 1  # of a count that has no smaller bound of its own
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class EngineConfig:
         gpu_layers: layers to run on a GPU, -1 for all; needs a GPU build of the llama.cpp backend.
 
     Raises:
-        InvalidArgument: if a number is negative or a choice unknown.
+        InvalidArgument: if a value is out of its range or a choice unknown.
     """
 
     engine: EngineName = "auto"
@@ -60,10 +61,13 @@ class EngineConfig:
         _require_choice("engine", self.engine, get_args(EngineName))
         _require_choice("key_format", self.key_format, get_args(CacheFormat))
         _require_choice("value_format", self.value_format, get_args(CacheFormat))
-        _require_at_least("context_length", self.context_length or 0, 0)
-        _require_at_least("threads", self.threads, 0)
-        _require_at_least("batch", self.batch, 1)
-        _require_at_least("gpu_layers", self.gpu_layers, -1)
+        if not isinstance(self.isa, str):
+            raise InvalidArgument(f"isa must be a name, got {self.isa!r}")
+        if self.context_length is not None:
+            require_whole("context_length", self.context_length, 0)
+        require_whole("threads", self.threads, 0, None)
+        require_whole("batch", self.batch, 1)
+        require_whole("gpu_layers", self.gpu_layers, -1)
 
     def context_for(self, trained: int) -> int:
         """The context length to use with a model that was trained for `trained` tokens."""
@@ -98,6 +102,37 @@ def load(
     config = replace(config, **_typed(from_environment, "the environment"))
     given = {key: value for key, value in (arguments or {}).items() if value is not None}
     return replace(config, **_typed(given, "the arguments"))
+
+
+def require_whole(name: str, value: object, least: int | None, most: int | None = LARGEST) -> None:
+    """Checks that a value is a whole number in a range; a bound of None is no bound.
+
+    Raises:
+        InvalidArgument: naming the value and the range.
+    """
+    if isinstance(value, str) or not isinstance(value, SupportsIndex):
+        raise InvalidArgument(f"{name} must be a whole number, got {value!r}")
+    number = value.__index__()
+    if (least is None or least <= number) and (most is None or number <= most):
+        return
+    if most is None:
+        raise InvalidArgument(f"{name} must be at least {least}, got {number}")
+    raise InvalidArgument(f"{name} must be between {least} and {most}, got {number}")
+
+
+def require_number(name: str, value: object) -> None:
+    """Checks that a value is a number that a float can hold, infinities and NaN included.
+
+    Raises:
+        InvalidArgument: naming the value.
+    """
+    if isinstance(value, SupportsFloat | SupportsIndex):
+        try:
+            float(value)
+        except (OverflowError, TypeError, ValueError):
+            raise InvalidArgument(f"{name} must be a number that a float can hold") from None
+    else:
+        raise InvalidArgument(f"{name} must be a number, got {value!r}")
 
 
 def _from_file(environment: Mapping[str, str]) -> EngineConfig:
@@ -142,10 +177,5 @@ def _typed(values: Mapping[str, object], source: str) -> dict[str, Any]:
 
 
 def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise InvalidArgument(f"{name} {value!r} is unknown", hint=f"known: {', '.join(choices)}")
-
-
-def _require_at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise InvalidArgument(f"{name} must be at least {least}, got {value}")

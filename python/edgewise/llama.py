@@ -12,10 +12,18 @@ from edgewise import engine as engines
 from edgewise.config import load as load_config
 from edgewise.dropin import chat as chats
 from edgewise.dropin import embedding as embeddings
-from edgewise.dropin.arguments import NOT_IN_COMPLETION, NOT_IN_CONSTRUCTOR, cache_format, mirostat, refuse
+from edgewise.dropin.arguments import (
+    NOT_IN_COMPLETION,
+    NOT_IN_CONSTRUCTOR,
+    biases,
+    cache_format,
+    check_numbers,
+    mirostat,
+    refuse,
+)
 from edgewise.dropin.completion import Request, chunks, whole
 from edgewise.dropin.hooks import LogitsProcessorList, StoppingCriteriaList, adjuster, stopper
-from edgewise.dropin.low_level import RANDOM_SEED, LlamaState, LowLevel
+from edgewise.dropin.low_level import RANDOM_SEED, LlamaState, LowLevel, first_seed
 from edgewise.dropin.opening import as_value_error, require_path
 from edgewise.dropin.vocabulary import Vocabulary
 from edgewise.engine.native import NativeEngine
@@ -41,7 +49,8 @@ class Llama(Vocabulary, LowLevel):
         model_path: a GGUF file; of a split model any part.
         n_gpu_layers: accepted; this package's core runs on the CPU.
         vocab_only: read the tokenizer alone, from a file that may have no tensors.
-        seed: where the sequence of seeds starts that completions without an own seed use.
+        seed: where the sequence of seeds starts that completions without an own seed use; -1 starts anywhere. The
+            default always starts at the same place, as there.
         n_ctx: tokens that prompt and answer may have together; 0 is what the model was trained for.
         n_batch: prompt tokens evaluated at once, at most n_ctx.
         n_threads: how many threads to use; more than can run is clamped. Chosen where not given.
@@ -119,7 +128,8 @@ class Llama(Vocabulary, LowLevel):
         # Pickling opens the model again with the same arguments.
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self._engine: Engine | None = None
-        self._seed = seed or RANDOM_SEED
+        check_numbers(self._arguments)
+        self._seed = first_seed(seed)
         self._logits_all = logits_all
         self._embedding = embedding
         self._pooling_type = max(pooling_type, 0)
@@ -205,7 +215,7 @@ class Llama(Vocabulary, LowLevel):
             repeat_penalty: divides the logits of recent tokens; 1 is off.
             top_k: sample among this many likeliest tokens; 0 for all.
             stream: return an iterator of chunks.
-            seed: the same seed gives the same text.
+            seed: the same seed gives the same text; -1 and 0xFFFFFFFF take a new one each time.
             tfs_z: accepted; tail-free sampling means nothing, as there.
             mirostat_mode: 0 is off, 2 is Mirostat 2.0.
             mirostat_tau: its target surprise.
@@ -251,7 +261,7 @@ class Llama(Vocabulary, LowLevel):
             frequency_penalty=frequency_penalty,
             presence_penalty=presence_penalty,
             mirostat=mirostat(mirostat_mode, mirostat_tau, mirostat_eta),
-            logit_bias={int(token): float(bias) for token, bias in (logit_bias or {}).items()},
+            logit_bias=biases(logit_bias),
             seed=self._next_seed(seed),
             stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
             logprobs=logprobs is not None,

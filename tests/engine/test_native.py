@@ -112,17 +112,47 @@ def test_a_token_that_is_none_is_refused_and_the_engine_goes_on(engine: NativeEn
     assert tell(engine, ONCE).startswith(", there was")
 
 
-@pytest.mark.parametrize("options", [{"top_k": -1}, {"seed": -1}, {"seed": 2**80}, {"penalty_last_n": -1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"top_k": -1},
+        {"seed": -1},
+        {"seed": 2**80},
+        {"penalty_last_n": -1},
+        {"top_k": 10**30},
+        {"penalty_last_n": 10**30},
+        {"top_logprobs": 10**30},
+        {"seed": 0xFFFFFFFF},
+    ],
+)
 def test_numbers_that_mean_all_or_any_are_understood(engine: NativeEngine, options: dict[str, int]) -> None:
     assert len(list(engine.generate(ONCE, GenerateOptions(max_tokens=2, **options)))) == 2  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    "options", [{"max_tokens": -1}, {"top_logprobs": -1}, {"logit_bias": {-1: 1.0}}, {"stop": "x"}]
+    "options",
+    [
+        {"max_tokens": -1},
+        {"top_logprobs": -1},
+        {"logit_bias": {-1: 1.0}},
+        {"stop": "x"},
+        {"logit_bias": {2**31: 1.0}},
+        {"top_p": None},
+        {"mirostat": (5, "x")},
+        {"stop": (b"x",)},
+        {"max_tokens": 1.5},
+    ],
 )
 def test_options_that_mean_nothing_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument, match=next(iter(options))):
         GenerateOptions(**options)
+
+
+@pytest.mark.parametrize("seed", [None, -1, 0xFFFFFFFF])
+def test_a_seed_that_may_be_any_is_a_new_one_each_time(engine: NativeEngine, seed: int | None) -> None:
+    wild = GenerateOptions(max_tokens=40, temperature=1.5, top_k=0, top_p=1.0, min_p=0.0, seed=seed)
+    assert len({tell(engine, ONCE, wild) for _ in range(3)}) > 1
+    assert len({tell(engine, ONCE, replace(wild, seed=7)) for _ in range(3)}) == 1
 
 
 def test_half_a_character_is_never_shown(engine: NativeEngine) -> None:

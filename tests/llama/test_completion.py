@@ -273,7 +273,69 @@ def test_from_pretrained_is_not_there() -> None:
         Llama.from_pretrained("someone/something", "*.gguf")
 
 
-@pytest.mark.parametrize("option", [{"temperature": float("nan")}, {"repeat_penalty": 0.0}])
-def test_an_option_out_of_range_is_named(llm: Llama, option: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"temperature": float("nan")},
+        {"temperature": 10**400},
+        {"temperature": "warm"},
+        {"repeat_penalty": 0.0},
+        {"logit_bias": {10**12: 1}},
+        {"logit_bias": {"a": 1}},
+        {"logit_bias": {1: "much"}},
+        {"stop": [5]},
+        {"stop": ["\ud800"]},
+        {"seed": "x"},
+        {"top_k": 1.5},
+    ],
+)
+def test_an_option_out_of_range_is_named(llm: Llama, option: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument, match=next(iter(option))):
-        llm(ONCE, **option)  # type: ignore[arg-type]
+        llm(ONCE, **option)
+
+
+def test_more_tokens_than_there_are_means_all(llm: Llama) -> None:
+    every = text_of(llm(ONCE, max_tokens=8, seed=1, temperature=1.5, top_k=0))
+    assert text_of(llm(ONCE, max_tokens=8, seed=1, temperature=1.5, top_k=10**30)) == every
+    assert len(llm.tokenize(text_of(llm(ONCE, max_tokens=10**30)).encode())) > 1
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        {"n_ctx": 10**30},
+        {"n_ctx": -1},
+        {"n_ctx": "many"},
+        {"n_threads": -1},
+        {"n_threads": 1.5},
+        {"n_batch": None},
+        {"seed": "x"},
+        {"last_n_tokens_size": "x"},
+        {"pooling_type": "mean"},
+    ],
+)
+def test_a_number_out_of_range_is_named_in_the_constructor(story_model: Path, argument: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument, match=next(iter(argument))):
+        Llama(model_path=str(story_model), **argument)
+
+
+def test_more_threads_and_batch_than_there_can_be_are_clamped(story_model: Path) -> None:
+    with Llama(model_path=str(story_model), n_threads=10**30, n_batch=10**30, verbose=False) as llm:
+        assert llm.n_batch == 512
+        assert text_of(llm(ONCE, temperature=0)).startswith(", there was")
+
+
+@pytest.mark.parametrize("seed", [-1, 0xFFFFFFFF])
+def test_the_seeds_that_ask_for_any_seed_differ_each_time(llm: Llama, seed: int) -> None:
+    def one() -> str:
+        return text_of(llm(ONCE, max_tokens=40, temperature=1.5, top_k=0, top_p=1.0, min_p=0.0, seed=seed))
+
+    assert len({one() for _ in range(3)}) > 1
+
+
+def test_an_instance_may_start_from_any_seed(story_model: Path) -> None:
+    texts = set()
+    for _ in range(3):
+        with Llama(model_path=str(story_model), seed=-1, verbose=False) as llm:
+            texts.add(text_of(llm(ONCE, max_tokens=40, temperature=1.5)))
+    assert len(texts) > 1

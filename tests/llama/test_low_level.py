@@ -57,6 +57,14 @@ def test_eval_and_sample_step_through_the_story(llm: Llama) -> None:
     assert llm.n_tokens == 0
 
 
+@pytest.mark.parametrize("length", [-1, 513, "all"])
+def test_a_number_of_tokens_that_cannot_be_is_refused(llm: Llama, length: Any) -> None:
+    llm.eval(llm.tokenize(ONCE))
+    with pytest.raises(InvalidArgument, match="n_tokens"):
+        llm.n_tokens = length
+    assert llm.n_tokens == 5
+
+
 def test_sampling_from_nothing_is_refused(llm: Llama) -> None:
     with pytest.raises(InvalidArgument, match="eval"):
         llm.sample()

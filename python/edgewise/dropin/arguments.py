@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgewise.errors import UnsupportedError
+from edgewise.config import require_whole
+from edgewise.errors import InvalidArgument, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,9 +34,9 @@ NOT_IN_CONSTRUCTOR: dict[str, tuple[Any, ...]] = {
 NOT_IN_COMPLETION: dict[str, tuple[Any, ...]] = {
     "suffix": (None,),
     "grammar": (None,),
-    "functions": (None,),
+    "functions": (None, []),
     "function_call": (None, "none"),
-    "tools": (None,),
+    "tools": (None, []),
     "tool_choice": (None, "none"),
     "response_format": (None, {"type": "text"}),
 }
@@ -57,6 +58,37 @@ def refuse(given: Mapping[str, object], absent: Mapping[str, tuple[Any, ...]]) -
     for name, value in given.items():
         if name in absent and value not in absent[name]:
             raise UnsupportedError(f"{name} is not supported by edgewise.Llama", hint=f"leave {name} away")
+
+
+def check_numbers(given: Mapping[str, object]) -> None:
+    """Checks the constructor's numbers under the names that its callers know.
+
+    Raises:
+        InvalidArgument: naming the argument and its range.
+    """
+    require_whole("last_n_tokens_size", given["last_n_tokens_size"], -1, None)
+    for name in ("seed", "pooling_type"):
+        require_whole(name, given[name], None, None)
+    require_whole("n_batch", given["n_batch"], 0, None)
+    if given["n_threads"] is not None:
+        require_whole("n_threads", given["n_threads"], 0, None)
+    if given["n_ctx"] is not None:
+        require_whole("n_ctx", given["n_ctx"], 0)
+
+
+def biases(logit_bias: Mapping[int, float] | Mapping[str, float] | None) -> dict[int, float]:
+    """`logit_bias` with token ids as numbers; OpenAI's clients give them as text.
+
+    Raises:
+        InvalidArgument: naming a token id that is no whole number.
+    """
+    result: dict[int, float] = {}
+    for token, bias in (logit_bias or {}).items():
+        try:
+            result[int(token)] = bias
+        except (TypeError, ValueError):
+            raise InvalidArgument(f"logit_bias: a token id must be a whole number, got {token!r}") from None
+    return result
 
 
 def cache_format(name: str, number: int | None) -> CacheFormat:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgewise import _core
+from edgewise.config import require_number, require_whole
 from edgewise.dropin.arguments import NOT_IN_COMPLETION, mirostat, refuse
 from edgewise.dropin.hooks import adjuster, require_numpy, stopper
 from edgewise.engine.native import NativeEngine
-from edgewise.engine.protocol import GenerateOptions
+from edgewise.engine.protocol import ANY_SEED, GenerateOptions
 from edgewise.errors import ContextFull, InvalidArgument, UnsupportedError
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ class LowLevel:
     @n_tokens.setter
     def n_tokens(self, length: int) -> None:
         with self._native.exclusive() as session:
+            require_whole("n_tokens", length, 0, session.context_length)
             session.truncate(length)
 
     @property
@@ -110,8 +113,13 @@ class LowLevel:
         return result
 
     def set_seed(self, seed: int) -> None:
-        """Sets the seed of the next completion that names none."""
-        self._seed = seed
+        """Sets where the seeds of completions that name none go on; -1 and 0xFFFFFFFF anywhere.
+
+        Raises:
+            InvalidArgument: if it is no whole number.
+        """
+        require_whole("seed", seed, None, None)
+        self._seed = secrets.randbits(32) if seed in ANY_SEED else seed
 
     def reset(self) -> None:
         """Forgets all tokens."""
@@ -261,14 +269,23 @@ class LowLevel:
         return result
 
     def _sampling(self, **given: Any) -> GenerateOptions:
+        require_number("temperature", given["temperature"])
         if given["temperature"] < 0:  # llama.cpp: the plain distribution, no filter at all
             given.update(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, typical_p=1.0, mirostat=None)
         return GenerateOptions(penalty_last_n=self.last_n_tokens_size, **given)
 
     def _next_seed(self, seed: int | None) -> int:
-        """The seed of a completion: as given, or the next of the sequence that the constructor's seed started."""
-        self._seed = random.Random(self._seed).randint(0, 2**32) if seed is None else seed  # noqa: S311  as there
+        """The seed of a completion: as given, or the next of the sequence that the last one started."""
+        if seed is None:
+            self._seed = random.Random(self._seed).randint(0, 2**32)  # noqa: S311  as there
+        else:
+            self.set_seed(seed)
         return self._seed
+
+
+def first_seed(seed: int) -> int:
+    """Where an instance's sequence of seeds starts: 0 is the default, as there."""
+    return secrets.randbits(32) if seed == -1 else seed or RANDOM_SEED
 
 
 def _all_logits(session: _core.Session, tokens: list[int]) -> Generator[range, None, None]:

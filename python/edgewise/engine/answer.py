@@ -46,7 +46,7 @@ class Answer:
         self._limit = room if options.max_tokens is None else min(options.max_tokens, room)
         self._adjust = adjust
         self._should_stop = should_stop
-        self._top_logprobs = options.top_logprobs if options.logprobs else None
+        self._top_logprobs = min(options.top_logprobs, engine.vocabulary_size) if options.logprobs else None
         self._text = _core.TextStream(list(options.stop))
         self._sampler = options.sampler()
         self._finish_reason: FinishReason | None = None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import xllamacpp
 
 from edgewise import _core
+from edgewise.config import LARGEST
 from edgewise.engine.memory import peak_memory_bytes
 from edgewise.engine.protocol import Engine, GenerateOptions, Piece, Timings
 from edgewise.errors import ContextFull, EdgewiseError, InvalidArgument, ModelFileError, UnsupportedError
@@ -288,20 +289,20 @@ def has_gpu() -> bool:
 def _request(prompt: str | list[int], options: GenerateOptions) -> dict[str, Any]:
     request: dict[str, Any] = {
         "prompt": prompt,
-        "n_predict": -1 if options.max_tokens is None else options.max_tokens,
+        "n_predict": -1 if options.max_tokens is None else min(options.max_tokens, LARGEST),
         "temperature": options.temperature,
-        "top_k": options.top_k,
+        "top_k": min(max(options.top_k, 0), LARGEST),
         "top_p": options.top_p,
         "min_p": options.min_p,
         "typical_p": options.typical_p,
         "repeat_penalty": options.repeat_penalty,
         "frequency_penalty": options.frequency_penalty,
         "presence_penalty": options.presence_penalty,
-        "repeat_last_n": options.penalty_last_n,
+        "repeat_last_n": min(max(options.penalty_last_n, -1), LARGEST),
         "logit_bias": [[token, bias] for token, bias in options.logit_bias.items()],
-        "seed": secrets.randbits(32) if options.seed is None else options.seed % 2**32,
+        "seed": options.chosen_seed % 2**32,
         "stop": list(options.stop),
-        "n_probs": max(1, options.top_logprobs),  # without it llama.cpp does not tell the token's id
+        "n_probs": min(max(1, options.top_logprobs), LARGEST),  # without it llama.cpp does not tell the token's id
         "stream": True,
         "cache_prompt": True,
     }

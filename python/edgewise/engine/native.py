@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewise import _core
+from edgewise.config import LARGEST
 from edgewise.engine.answer import Answer
 from edgewise.engine.protocol import Engine, GenerateOptions
 from edgewise.engine.turns import Turns
@@ -49,7 +50,7 @@ class NativeEngine(Engine):
             key_format=config.key_format,
             value_format=config.value_format,
             isa=config.isa,
-            threads=config.threads,
+            threads=min(config.threads, LARGEST),
         )
         self._turns = Turns()
         self.load_s = time.perf_counter() - started

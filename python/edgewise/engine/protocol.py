@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from edgewise import _core
+from edgewise.config import LARGEST, require_number, require_whole
 from edgewise.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 
 FinishReason = Literal["stop", "length"]
 
+# Seeds that ask for any: llama.cpp's default, and the same number as a signed one.
+ANY_SEED = (-1, 0xFFFFFFFF)
+
+FRACTIONS = (
+    "temperature",
+    "top_p",
+    "min_p",
+    "typical_p",
+    "repeat_penalty",
+    "frequency_penalty",
+    "presence_penalty",
+)
+
 
 @dataclass(frozen=True)
 class GenerateOptions:
@@ -29,7 +42,7 @@ class GenerateOptions:
     Args:
         max_tokens: the longest answer, in tokens; None is as much as the context holds.
         temperature: 0 takes the likeliest token; below 0 samples from the unscaled distribution of all tokens.
-        top_k: sample among this many likeliest tokens; 0 or less for all.
+        top_k: sample among this many likeliest tokens; 0 or less, or more than there are, for all.
         top_p: sample among the likeliest tokens that together have this probability.
         min_p: drop tokens less likely than this share of the likeliest.
         typical_p: locally typical sampling; 1 is off.
@@ -38,7 +51,7 @@ class GenerateOptions:
         presence_penalty: lowers the logit of a recent token by this once.
         penalty_last_n: how many tokens of the answer count as recent; -1 for all.
         logit_bias: added to the logits of these tokens.
-        seed: the same seed gives the same text; None takes a new one each time.
+        seed: the same seed gives the same text; None, -1 and 0xFFFFFFFF take a new one each time.
         stop: texts that end the answer and are not part of it.
         mirostat: (tau, eta) of Mirostat 2.0 sampling, which takes the place of the top-k to typical options.
         logprobs: report the log-probability of each token.
@@ -66,14 +79,28 @@ class GenerateOptions:
     top_logprobs: int = 0
 
     def __post_init__(self) -> None:
-        if self.max_tokens is not None and self.max_tokens < 0:
-            raise InvalidArgument(f"max_tokens must not be negative, got {self.max_tokens}")
-        if self.top_logprobs < 0:
-            raise InvalidArgument(f"top_logprobs must not be negative, got {self.top_logprobs}")
-        if any(token < 0 for token in self.logit_bias):
-            raise InvalidArgument(f"logit_bias names token {min(self.logit_bias)}; ids are not negative")
-        if isinstance(self.stop, str):
-            raise InvalidArgument("stop must be a tuple of texts", hint=f"stop=({self.stop!r},)")
+        if self.max_tokens is not None:
+            require_whole("max_tokens", self.max_tokens, 0, None)
+        require_whole("top_logprobs", self.top_logprobs, 0, None)
+        for name in ("top_k", "penalty_last_n"):
+            require_whole(name, getattr(self, name), None, None)
+        if self.seed is not None:
+            require_whole("seed", self.seed, None, None)
+        for name in FRACTIONS:
+            require_number(name, getattr(self, name))
+        if self.mirostat is not None:
+            tau, eta = self.mirostat
+            require_number("mirostat's tau", tau)
+            require_number("mirostat's eta", eta)
+        for token, bias in self.logit_bias.items():
+            require_whole("logit_bias: a token id", token, 0)
+            require_number(f"logit_bias[{token}]", bias)
+        _require_texts("stop", self.stop)
+
+    @property
+    def chosen_seed(self) -> int:
+        """The seed; a new random one where none was given or any will do."""
+        return secrets.randbits(32) if self.seed in (None, *ANY_SEED) else int(self.seed or 0)
 
     def sampler(self) -> _core.Sampler:
         """The core's sampler with these options.
@@ -83,18 +110,29 @@ class GenerateOptions:
         """
         return _core.Sampler(
             temperature=self.temperature,
-            top_k=max(self.top_k, 0),
+            top_k=min(max(self.top_k, 0), LARGEST),
             top_p=self.top_p,
             min_p=self.min_p,
             typical_p=self.typical_p,
             repeat_penalty=self.repeat_penalty,
             frequency_penalty=self.frequency_penalty,
             presence_penalty=self.presence_penalty,
-            penalty_last_n=self.penalty_last_n if self.penalty_last_n >= 0 else sys.maxsize,
+            penalty_last_n=min(self.penalty_last_n, LARGEST) if self.penalty_last_n >= 0 else LARGEST,
             logit_bias=list(self.logit_bias.items()),
             mirostat=self.mirostat,
-            seed=(secrets.randbits(32) if self.seed is None else self.seed) % 2**64,
+            seed=self.chosen_seed % 2**64,
         )
+
+
+def _require_texts(name: str, texts: object) -> None:
+    if not isinstance(texts, tuple):
+        hint = f"{name}=({texts!r},)" if isinstance(texts, str) else None
+        raise InvalidArgument(f"{name} must be a tuple of texts, got {texts!r}", hint=hint)
+    for text in texts:
+        if not isinstance(text, str):
+            raise InvalidArgument(f"{name} must be a tuple of texts, got {text!r} in it")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise InvalidArgument(f"{name} {text!r} holds half a character; no text can contain it")
 
 
 @dataclass(frozen=True)
