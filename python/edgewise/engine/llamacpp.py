@@ -189,7 +189,8 @@ class LlamaCppAnswer:
         self._engine = engine
         self._with_logprobs = options.logprobs
         self._said: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._is_cancelled = self._is_over = False
+        self._cancelled = threading.Event()
+        self._is_over = False
         self._finish_reason: FinishReason | None = None
         self._usage: dict[str, Any] = {}
         self._measured: dict[str, Any] = {}
@@ -197,7 +198,7 @@ class LlamaCppAnswer:
         self._first_token_s = 0.0
         request = _request(prompt, options)
         self._prompt_tokens = len(prompt) if isinstance(prompt, list) else 0
-        threading.Thread(target=self._ask, args=(engine.server, request), daemon=True).start()
+        threading.Thread(target=_ask, args=(engine.server, request, self._said, self._cancelled), daemon=True).start()
 
     @property
     def prompt_tokens(self) -> int:
@@ -243,23 +244,11 @@ class LlamaCppAnswer:
 
     def close(self) -> None:
         """Stops; llama.cpp notices at its next token."""
-        self._is_cancelled = self._is_over = True
+        self._is_over = True
+        self._cancelled.set()
 
     def __del__(self) -> None:
-        self._is_cancelled = True
-
-    def _ask(self, server: Any, request: dict[str, Any]) -> None:
-        try:
-            answer = server.handle_completions(request, self._hear)
-            if isinstance(answer, dict):
-                self._said.put(answer)
-        except Exception as error:  # whatever goes wrong in that thread is told to the one that reads
-            self._said.put({"error": {"message": str(error)}})
-        self._said.put(None)
-
-    def _hear(self, said: dict[str, Any]) -> bool:
-        self._said.put(said)
-        return self._is_cancelled  # True ends the work
+        self._cancelled.set()
 
     def _piece(self, said: dict[str, Any]) -> Piece | None:
         self._usage = said.get("usage", self._usage)
@@ -284,6 +273,24 @@ class LlamaCppAnswer:
 def has_gpu() -> bool:
     """Whether the installed build of xllamacpp sees a GPU."""
     return any("GPU" in str(device.get("type")) for device in xllamacpp.get_device_info())
+
+
+def _ask(
+    server: Any, request: dict[str, Any], said: queue.SimpleQueue[dict[str, Any] | None], cancelled: threading.Event
+) -> None:
+    """Runs in a thread that does not hold the answer, so that one that nobody reads any more is cancelled."""
+
+    def hear(message: dict[str, Any]) -> bool:
+        said.put(message)
+        return cancelled.is_set()  # True ends the work
+
+    try:
+        answer = server.handle_completions(request, hear)
+        if isinstance(answer, dict):
+            said.put(answer)
+    except Exception as error:  # whatever goes wrong here is told to the thread that reads
+        said.put({"error": {"message": str(error)}})
+    said.put(None)
 
 
 def _request(prompt: str | list[int], options: GenerateOptions) -> dict[str, Any]:
