@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from edgewise import Llama
 from edgewise.engine.models import DEMO
+from edgewise.errors import InvalidArgument
 
 PROMPTS = ["Once upon a time", "Tom had a red ball", "Lily was", "One day", "The dog", "A big"]
 
@@ -75,3 +82,38 @@ def test_python_goes_on_while_the_core_computes() -> None:
             ticks += 1
         thread.join()
     assert ticks > 2
+
+
+def test_a_callback_that_asks_its_own_model_is_refused(llm: Llama) -> None:
+    pytest.importorskip("numpy")
+
+    def ask(ids: Any, scores: Any) -> Any:
+        llm("Lily", max_tokens=1)
+        return scores
+
+    with pytest.raises(InvalidArgument, match="callback"):
+        llm("Once", max_tokens=4, logits_processor=[ask])
+    assert tell(llm, PROMPTS[0]).startswith(", there was")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_is_told_to_open_the_model_itself_and_ends(story_model: Path) -> None:
+    program = f"""
+import os, sys
+from edgewise import Llama
+from edgewise.errors import InvalidArgument
+llm = Llama({str(story_model)!r}, verbose=False)
+llm("Once", max_tokens=2)
+child = os.fork()
+if child == 0:
+    try:
+        llm("Once", max_tokens=2)
+    except InvalidArgument as error:
+        assert "forked" in str(error)
+        sys.exit(7)
+    sys.exit(8)
+_, status = os.waitpid(child, 0)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", program], timeout=60, check=False).returncode == 7

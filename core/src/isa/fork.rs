@@ -42,6 +42,8 @@ unsafe impl Send for Shared {}
 pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
+    /// The process that has the workers: a forked child gets this value, but not the threads.
+    process: u32,
     /// Held while a job runs; a second caller, or a job that forks again, runs its parts itself.
     busy: Mutex<()>,
 }
@@ -69,7 +71,7 @@ impl Pool {
                 Err(_) => break,
             }
         }
-        Self { shared, workers, busy: Mutex::new(()) }
+        Self { shared, workers, process: std::process::id(), busy: Mutex::new(()) }
     }
 
     /// How many threads run a job.
@@ -79,6 +81,7 @@ impl Pool {
 
     /// Calls `f(0)`, `f(1)`, ... `f(threads - 1)`, each on a thread of its own, and returns when all have.
     ///
+    /// In a forked child, which has no workers, this thread makes all the calls.
     /// The calls must not wait for each other. A panic in one of them is passed on to the caller after all ended.
     pub fn run(&self, f: &(dyn Fn(usize) + Sync)) {
         let guard = match self.busy.try_lock() {
@@ -86,7 +89,7 @@ impl Pool {
             Err(std::sync::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(std::sync::TryLockError::WouldBlock) => None,
         };
-        if self.workers.is_empty() || guard.is_none() {
+        if self.workers.is_empty() || guard.is_none() || self.process != std::process::id() {
             for index in 0..self.threads() {
                 f(index);
             }
@@ -139,6 +142,11 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        if self.process != std::process::id() {
+            // There is nobody to join here.
+            self.workers.drain(..).for_each(std::mem::forget);
+            return;
+        }
         self.shared.stop.store(true, Ordering::Relaxed);
         self.shared.epoch.fetch_add(1, Ordering::Release);
         for worker in self.workers.drain(..) {

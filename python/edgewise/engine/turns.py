@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING
+
+from edgewise.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +32,7 @@ class Turns:
     def __init__(self, patience_s: float = PATIENCE_S, clock: Callable[[], float] = time.monotonic) -> None:
         self._patience_s = patience_s
         self._clock = clock
+        self._process = os.getpid()
         self._changed = threading.Condition()
         self._waiting: deque[object] = deque()
         self._holder: object = None
@@ -41,9 +45,23 @@ class Turns:
 
         Returns:
             True if `who` held the turn all along, False if the engine may have been used by others since.
+
+        Raises:
+            InvalidArgument: in a forked child, which has none of the engine's threads, and from a callback of the
+                answer that this thread is computing, which would wait for itself.
         """
+        if os.getpid() != self._process:
+            raise InvalidArgument(
+                f"this engine was opened in process {self._process}; a forked child cannot use its threads",
+                hint="open the model in the child, or start the child with spawn in place of fork",
+            )
         thread = threading.get_ident()
         with self._changed:
+            if self._is_busy and self._holder_thread == thread:
+                raise InvalidArgument(
+                    "a callback asks the engine that is computing the answer it belongs to",
+                    hint="open the model a second time for it; the weights are shared",
+                )
             if self._holder is who and not self._is_busy:
                 self._is_busy = True
                 self._holder_thread = thread
