@@ -22,6 +22,7 @@ from edgewise.dropin.arguments import (
     refuse,
 )
 from edgewise.dropin.completion import Request, chunks, whole
+from edgewise.dropin.conveniences import Conveniences
 from edgewise.dropin.hooks import LogitsProcessorList, StoppingCriteriaList, adjuster, stopper
 from edgewise.dropin.low_level import RANDOM_SEED, LlamaState, LowLevel, first_seed
 from edgewise.dropin.opening import as_value_error, require_path
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["Llama", "LlamaState", "LogitsProcessorList", "StoppingCriteriaList"]
 
 
-class Llama(Vocabulary, LowLevel):
+class Llama(Vocabulary, LowLevel, Conveniences):
     """A model with the interface of llama-cpp-python. Unlike there, threads may share one.
 
     Args:
