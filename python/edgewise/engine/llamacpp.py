@@ -66,6 +66,7 @@ class LlamaCppEngine(Engine):
         trained = self._metadata.get(f"{self._metadata.get('general.architecture')}.context_length", 0)
         self._context_length = config.context_for(trained if isinstance(trained, int) else 0)
         self._folder = tempfile.TemporaryDirectory(prefix="edgewise-")
+        self._was_asked = False
         try:
             self._server: Any = xllamacpp.Server(self._parameters(config))
         except RuntimeError as error:
@@ -153,6 +154,9 @@ class LlamaCppEngine(Engine):
     def close(self) -> None:
         """Gives the memory back."""
         if self._server is not None:
+            if not self._was_asked:
+                # xllamacpp waits forever for a server that ends before its loop runs: one token proves it runs.
+                _ask(self._server, {"prompt": "a", "n_predict": 1}, queue.SimpleQueue(), threading.Event())
             self._server = None
             self._folder.cleanup()
 
@@ -187,6 +191,7 @@ class LlamaCppAnswer:
 
     def __init__(self, engine: LlamaCppEngine, prompt: str | list[int], options: GenerateOptions) -> None:
         self._engine = engine
+        engine._was_asked = True
         self._with_logprobs = options.logprobs
         self._said: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._cancelled = threading.Event()
