@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use edgewise_core::model::{CacheFormat, Model as CoreModel};
 use edgewise_core::sampler::log_probabilities;
-use edgewise_core::session::{Logits, Pooling, Session as CoreSession, SessionOptions};
+use edgewise_core::session::{Logits, Pooling, SequenceId, Session as CoreSession, SessionOptions, Work};
 use edgewise_core::{Error, Result};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -52,14 +52,14 @@ impl Model {
     }
 }
 
-/// One conversation: its tokens, its KV cache, its logits.
+/// Sequences of tokens, the KV cache they share, their logits.
 #[pyclass(frozen, module = "edgewise._core")]
 pub(crate) struct Session(Mutex<CoreSession>);
 
 #[pymethods]
 impl Session {
     #[new]
-    #[pyo3(signature = (model, *, context_length, batch, key_format, value_format, isa, threads))]
+    #[pyo3(signature = (model, *, context_length, batch, key_format, value_format, isa, threads, sequences = 1))]
     #[expect(clippy::too_many_arguments, reason = "one per option, all of them by keyword")]
     fn new(
         py: Python<'_>,
@@ -70,11 +70,13 @@ impl Session {
         value_format: &str,
         isa: &str,
         threads: usize,
+        sequences: usize,
     ) -> PyResult<Self> {
         let model = Arc::clone(&model.get().0);
         detached(py, || {
             let options = SessionOptions {
                 context_length,
+                sequences,
                 batch,
                 keys: cache_format(key_format)?,
                 values: cache_format(value_format)?,
@@ -115,18 +117,47 @@ impl Session {
         self.with(py, |session| session.tokens().to_vec())
     }
 
-    fn reuse(&self, py: Python<'_>, tokens: Tokens) -> usize {
+    fn tokens_of(&self, py: Python<'_>, sequence: usize) -> Vec<u32> {
+        self.with(py, |session| session.tokens_of(SequenceId(sequence)).to_vec())
+    }
+
+    fn begin(&self, py: Python<'_>, tokens: Tokens) -> (usize, usize) {
         let Tokens(tokens) = tokens;
         self.with(py, |session| {
-            let shared = session.tokens().iter().zip(&tokens).take_while(|(a, b)| a == b).count();
-            let kept = shared.min(tokens.len().saturating_sub(1));
-            session.truncate(kept);
-            kept
+            let (SequenceId(id), cached) = session.begin(&tokens);
+            (id, cached)
         })
     }
 
-    fn truncate(&self, py: Python<'_>, length: usize) {
-        self.with(py, |session| session.truncate(length));
+    fn end(&self, py: Python<'_>, sequence: usize) {
+        self.with(py, |session| session.end(SequenceId(sequence)));
+    }
+
+    fn reuse(&self, py: Python<'_>, tokens: Tokens) -> usize {
+        let Tokens(tokens) = tokens;
+        self.with(py, |session| session.reuse(&tokens))
+    }
+
+    #[pyo3(signature = (length, *, sequence = 0))]
+    fn truncate(&self, py: Python<'_>, length: usize, sequence: usize) {
+        self.with(py, |session| session.truncate_sequence(SequenceId(sequence), length));
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "made from Python's objects for this call")]
+    fn step(&self, py: Python<'_>, work: Vec<(usize, Tokens, String)>) -> PyResult<()> {
+        self.compute(py, |session, interrupted| {
+            let mut items = Vec::new();
+            for (id, Tokens(tokens), logits) in &work {
+                let wanted = match logits.as_str() {
+                    "none" => Logits::None,
+                    "last" => Logits::Last,
+                    "all" => Logits::All,
+                    other => return Err(Error::invalid_argument(format!("logits \"{other}\" are unknown"))),
+                };
+                items.push(Work { sequence: SequenceId(*id), tokens, wanted });
+            }
+            session.step(&items, interrupted)
+        })
     }
 
     #[pyo3(signature = (tokens, *, all_logits = false))]
@@ -136,42 +167,42 @@ impl Session {
         self.compute(py, |session, interrupted| session.evaluate(&tokens, wanted, interrupted))
     }
 
-    fn logits<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let bytes: Vec<u8> = self.with(py, |session| session.logits().iter().flat_map(|x| x.to_ne_bytes()).collect());
+    #[pyo3(signature = (*, sequence = 0))]
+    fn logits<'py>(&self, py: Python<'py>, sequence: usize) -> Bound<'py, PyBytes> {
+        let bytes: Vec<u8> = self
+            .with(py, |session| session.logits_of(SequenceId(sequence)).iter().flat_map(|x| x.to_ne_bytes()).collect());
         PyBytes::new(py, &bytes)
     }
 
-    #[pyo3(signature = (sampler, *, top_logprobs = None, logits = None))]
+    #[pyo3(signature = (sampler, *, top_logprobs = None, logits = None, sequence = 0, row = None))]
     fn sample(
         &self,
         py: Python<'_>,
         sampler: &Bound<'_, Sampler>,
         top_logprobs: Option<usize>,
         logits: Option<&[u8]>,
+        sequence: usize,
+        row: Option<isize>,
     ) -> PyResult<Sampled> {
         let sampler = sampler.get();
         detached(py, || {
             let session = self.locked();
-            let last = last_row(&session)?;
-            let Some(given) = logits else { return Ok(sampler.choose(last, last, top_logprobs)) };
-            if given.len() != size_of_val(last) {
-                let (found, wanted) = (given.len(), size_of_val(last));
+            let own = one_row(&session, sequence, row.unwrap_or(-1))?;
+            let Some(given) = logits else { return Ok(sampler.choose(own, own, top_logprobs)) };
+            if given.len() != size_of_val(own) {
+                let (found, wanted) = (given.len(), size_of_val(own));
                 return Err(Error::invalid_argument(format!("logits have {found} bytes, the model's have {wanted}")));
             }
             let (values, _) = given.as_chunks();
             let adjusted: Vec<f32> = values.iter().map(|&x| f32::from_ne_bytes(x)).collect();
-            Ok(sampler.choose(last, &adjusted, top_logprobs))
+            Ok(sampler.choose(own, &adjusted, top_logprobs))
         })
     }
 
-    fn logprobs(&self, py: Python<'_>, row: usize, token: u32, top: usize) -> PyResult<(f32, Vec<(u32, f32)>)> {
+    fn logprobs(&self, py: Python<'_>, row: isize, token: u32, top: usize) -> PyResult<(f32, Vec<(u32, f32)>)> {
         detached(py, || {
             let session = self.locked();
-            let vocabulary = session.model().config().vocabulary_size;
-            let logits = session.logits().chunks_exact(vocabulary).nth(row).ok_or_else(|| {
-                let rows = session.logits().len() / vocabulary;
-                Error::invalid_argument(format!("row {row} of the logits: there are {rows}"))
-            })?;
+            let logits = one_row(&session, 0, row)?;
             let probabilities = log_probabilities(logits, token, top);
             Ok((probabilities.chosen, probabilities.top))
         })
@@ -194,6 +225,16 @@ impl Session {
     fn save<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let state = detached(py, || self.locked().save())?;
         Ok(PyBytes::new(py, &state))
+    }
+
+    #[pyo3(signature = (length, *, sequence = 0))]
+    fn save_beginning<'py>(&self, py: Python<'py>, length: usize, sequence: usize) -> PyResult<Bound<'py, PyBytes>> {
+        let state = detached(py, || self.locked().save_beginning(SequenceId(sequence), length))?;
+        Ok(PyBytes::new(py, &state))
+    }
+
+    fn remember(&self, py: Python<'_>, state: &[u8]) -> PyResult<Vec<u32>> {
+        detached(py, || self.locked().remember(state))
     }
 
     fn restore(&self, py: Python<'_>, state: &[u8]) -> PyResult<()> {
@@ -260,13 +301,18 @@ impl Signals {
     }
 }
 
-fn last_row(session: &CoreSession) -> Result<&[f32]> {
+/// A row of the logits that the last step kept of a sequence; counted from the end where negative.
+fn one_row(session: &CoreSession, sequence: usize, row: isize) -> Result<&[f32]> {
     let vocabulary = session.model().config().vocabulary_size;
-    let logits = session.logits();
-    let start = logits.len().checked_sub(vocabulary);
-    start
-        .map(|start| &logits[start..])
-        .ok_or_else(|| Error::invalid_argument("nothing was evaluated: there are no logits"))
+    let rows = session.logits_of(SequenceId(sequence)).chunks_exact(vocabulary);
+    let count = rows.len();
+    if count == 0 {
+        return Err(Error::invalid_argument("nothing was evaluated: there are no logits"));
+    }
+    let index = if row < 0 { count.checked_add_signed(row) } else { usize::try_from(row).ok() };
+    index
+        .and_then(|index| rows.clone().nth(index))
+        .ok_or_else(|| Error::invalid_argument(format!("row {row} of the logits: there are {count}")))
 }
 
 fn cache_format(name: &str) -> Result<CacheFormat> {

@@ -1,21 +1,30 @@
-//! One conversation with a model: its KV cache, its tokens, its logits.
+//! Conversations with a model: their tokens, the KV cache they share, their logits.
+//!
+//! A session has a main sequence, which most callers need alone, and as many others as the cache has room for. One step
+//! evaluates tokens of several sequences together, so that the weights are read once for all of them.
 
+mod sequences;
 mod state;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::isa::Isa;
 use crate::model::kv_cache::KvCache;
-use crate::model::{Decoder, Model, Wanted, memory};
+use crate::model::{Decoder, Model, Segment, Wanted, memory};
+use sequences::{Sequence, Sequences};
 
 pub use crate::model::CacheFormat;
+pub use sequences::SequenceId;
 
 /// How a session runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SessionOptions {
-    /// Tokens that fit; 0 takes what the model was trained for.
+    /// Tokens that a sequence may have; 0 takes what the model was trained for.
     pub context_length: usize,
+    /// How many sequences of that length the cache has room for. Shorter ones may be more.
+    pub sequences: usize,
     /// Tokens evaluated at a time in prefill, at most; large models take fewer to keep memory and pauses short.
     pub batch: usize,
     /// How the cache stores keys.
@@ -33,6 +42,7 @@ impl Default for SessionOptions {
     fn default() -> Self {
         Self {
             context_length: 0,
+            sequences: 1,
             batch: 512,
             keys: CacheFormat::F16,
             values: CacheFormat::F16,
@@ -53,6 +63,28 @@ pub enum Logits {
     All,
 }
 
+/// Tokens to append to a sequence in one step with others.
+#[derive(Clone, Copy, Debug)]
+pub struct Work<'a> {
+    /// Which sequence.
+    pub sequence: SequenceId,
+    /// The tokens.
+    pub tokens: &'a [u32],
+    /// Which of them get logits.
+    pub wanted: Logits,
+}
+
+impl Work<'_> {
+    /// How many of the tokens get logits.
+    fn rows(&self) -> usize {
+        match self.wanted {
+            Logits::None => 0,
+            Logits::Last => self.tokens.len().min(1),
+            Logits::All => self.tokens.len(),
+        }
+    }
+}
+
 /// How the hidden states of a text become one embedding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pooling {
@@ -62,29 +94,34 @@ pub enum Pooling {
     Mean,
 }
 
-/// Tokens evaluated by a model, and what it expects next.
+/// Sequences evaluated by a model, and what it expects next.
 pub struct Session {
     model: Arc<Model>,
     options: SessionOptions,
     decoder: Decoder,
     cache: KvCache,
-    tokens: Vec<u32>,
-    logits: Vec<f32>, // (wanted, vocabulary)
+    sequences: Sequences,
+    logits: Vec<f32>,                      // (wanted, vocabulary)
+    rows: Vec<(SequenceId, Range<usize>)>, // rows of `logits`, per sequence
 }
 
 impl Session {
+    /// The sequence that every session has.
+    pub const MAIN: SequenceId = SequenceId(0);
+
     /// Allocates cache and scratch for the whole context.
     pub fn new(model: Arc<Model>, mut options: SessionOptions) -> Result<Self> {
         if options.context_length == 0 {
             options.context_length = model.config().context_length;
         }
-        if options.batch == 0 || options.threads == 0 {
-            return Err(Error::invalid_argument("batch and threads must be at least 1"));
+        if options.batch == 0 || options.threads == 0 || options.sequences == 0 {
+            return Err(Error::invalid_argument("batch, threads and sequences must be at least 1"));
         }
-        let cache = KvCache::new(model.config(), options.context_length, options.keys, options.values)?;
+        let capacity = options.context_length.saturating_mul(options.sequences);
+        let cache = KvCache::new(model.config(), capacity, options.keys, options.values)?;
         let decoder = Decoder::new(&model, options.context_length, options.batch, options.isa, options.threads)?;
-        let tokens = memory::reserve(options.context_length, "tokens of the context")?;
-        Ok(Self { model, options, decoder, cache, tokens, logits: Vec::new() })
+        let sequences = Sequences::new(cache.block_count());
+        Ok(Self { model, options, decoder, cache, sequences, logits: Vec::new(), rows: Vec::new() })
     }
 
     /// The model.
@@ -97,51 +134,114 @@ impl Session {
         &self.options
     }
 
-    /// Appends `tokens`, and keeps the logits that are wanted.
-    ///
-    /// `interrupted` is asked between the steps of every layer; when it says yes, or on any other error, the session is
-    /// as it was before the chunk of tokens that could not be finished, and has no logits.
-    pub fn evaluate(&mut self, tokens: &[u32], wanted: Logits, interrupted: &(dyn Fn() -> bool + Sync)) -> Result<()> {
-        self.check(tokens)?;
-        self.logits.clear();
-        let vocabulary = self.model.config().vocabulary_size;
-        let rows = match wanted {
-            Logits::None => 0,
-            Logits::Last => tokens.len().min(1),
-            Logits::All => tokens.len(),
-        };
-        let length = rows.checked_mul(vocabulary).ok_or_else(|| memory::out_of_memory(usize::MAX, "logits"))?;
-        self.logits.try_reserve_exact(length).map_err(|_| memory::out_of_memory(4 * length, "logits"))?;
+    /// A new sequence, and how many tokens it begins with: as many of `prompt` as any sequence of this session holds or
+    /// held, but for the last, which has to be evaluated for its logits.
+    pub fn begin(&mut self, prompt: &[u32]) -> (SequenceId, usize) {
+        let id = self.sequences.begin(prompt);
+        (id, self.tokens_of(id).len())
+    }
 
-        let chunk = self.decoder.chunk();
-        let last_chunk = tokens.len().saturating_sub(1) / chunk;
-        for (index, tokens) in tokens.chunks(chunk).enumerate() {
-            let wanted = match wanted {
-                Logits::All => Wanted::All,
-                Logits::Last if index == last_chunk => Wanted::Last,
-                _ => Wanted::None,
-            };
-            let length = self.tokens.len();
-            if let Err(error) = self.evaluate_chunk(tokens, wanted, interrupted) {
-                self.truncate(length);
+    /// Ends a sequence; what it held serves those that begin alike, until its room is needed.
+    pub fn end(&mut self, id: SequenceId) {
+        self.forget_logits(id);
+        if id == Self::MAIN {
+            self.sequences.restart(id, &[]);
+        } else {
+            self.sequences.end(id);
+        }
+    }
+
+    /// Lets the main sequence begin anew, as [`Self::begin`] does.
+    pub fn reuse(&mut self, prompt: &[u32]) -> usize {
+        self.forget_logits(Self::MAIN);
+        self.sequences.restart(Self::MAIN, prompt);
+        self.len()
+    }
+
+    /// Appends `tokens` to the main sequence, and keeps the logits that are wanted; see [`Self::step`].
+    pub fn evaluate(&mut self, tokens: &[u32], wanted: Logits, interrupted: &(dyn Fn() -> bool + Sync)) -> Result<()> {
+        self.step(&[Work { sequence: Self::MAIN, tokens, wanted }], interrupted)
+    }
+
+    /// Appends tokens to several sequences, each of which occurs once, and keeps the logits that are wanted; those of
+    /// earlier steps are gone.
+    ///
+    /// A token's logits do not depend on what is evaluated with it, bit for bit, as long as a step has at most eight tokens;
+    /// with more, sums are made in another order.
+    ///
+    /// `interrupted` is asked between the steps of every layer; when it says yes, or on any other error, the sequences are
+    /// as they were before the chunk of tokens that could not be finished, and there are no logits.
+    pub fn step(&mut self, work: &[Work], interrupted: &(dyn Fn() -> bool + Sync)) -> Result<()> {
+        self.check(work)?;
+        self.logits.clear();
+        self.rows.clear();
+        let vocabulary = self.model.config().vocabulary_size;
+        let length = work.iter().map(Work::rows).sum::<usize>().checked_mul(vocabulary);
+        let length = length.ok_or_else(|| memory::out_of_memory(usize::MAX, "logits"))?;
+        self.logits.try_reserve_exact(length).map_err(|_| memory::out_of_memory(4 * length, "logits"))?;
+        self.reserve(work)?;
+        for chunk in chunks(work, self.decoder.chunk()) {
+            if let Err(error) = self.evaluate_chunk(&chunk, interrupted) {
+                self.logits.clear();
+                self.rows.clear();
+                self.give_back(work);
                 return Err(error);
             }
         }
         Ok(())
     }
 
+    /// Makes room for all tokens, or for none.
+    fn reserve(&mut self, work: &[Work]) -> Result<()> {
+        for Work { sequence, tokens, .. } in work {
+            let Some(copies) = self.sequences.reserve(*sequence, tokens.len()) else {
+                self.give_back(work);
+                let (capacity, count) = (self.cache.capacity(), tokens.len());
+                return Err(Error::new(
+                    ErrorKind::ContextFull,
+                    format!(
+                        "the KV cache has no room for {count} more tokens: all its {capacity} positions are in use"
+                    ),
+                ));
+            };
+            for copy in copies {
+                self.cache.copy_block(copy.from, copy.to);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back the room that tokens did not take.
+    fn give_back(&mut self, work: &[Work]) {
+        for work in work {
+            self.sequences.truncate(work.sequence, self.tokens_of(work.sequence).len());
+        }
+    }
+
     /// Appends tokens that fit the buffers, and their logits.
-    fn evaluate_chunk(
-        &mut self,
-        tokens: &[u32],
-        wanted: Wanted,
-        interrupted: &(dyn Fn() -> bool + Sync),
-    ) -> Result<()> {
+    fn evaluate_chunk(&mut self, work: &[Work], interrupted: &(dyn Fn() -> bool + Sync)) -> Result<()> {
         let (width, vocabulary) = (self.model.config().embedding_length, self.model.config().vocabulary_size);
-        let count = self.forward(tokens, wanted, interrupted)?.len() / width;
+        let count = self.forward(work, interrupted)?.len() / width;
         let start = self.logits.len();
         self.logits.resize(start + count * vocabulary, 0.0);
-        self.decoder.logits(&self.model, &mut self.logits[start..], interrupted)
+        let result = self.decoder.logits(&self.model, &mut self.logits[start..], interrupted);
+        if let Err(error) = result {
+            for work in work {
+                let length = self.tokens_of(work.sequence).len() - work.tokens.len();
+                self.sequences.truncate(work.sequence, length);
+            }
+            return Err(error);
+        }
+        let mut row = start / vocabulary;
+        for work in work {
+            let count = work.rows();
+            match self.rows.last_mut() {
+                Some((id, rows)) if *id == work.sequence => rows.end += count,
+                _ => self.rows.push((work.sequence, row..row + count)),
+            }
+            row += count;
+        }
+        Ok(())
     }
 
     /// Appends `tokens`, and gives one embedding for them: their hidden states behind the last norm, pooled.
@@ -151,22 +251,19 @@ impl Session {
         pooling: Pooling,
         interrupted: &(dyn Fn() -> bool + Sync),
     ) -> Result<Vec<f32>> {
-        self.check(tokens)?;
         if tokens.is_empty() {
             return Err(Error::invalid_argument("an embedding needs at least one token"));
         }
+        let wanted = if pooling == Pooling::Mean { Logits::All } else { Logits::Last };
+        let work = [Work { sequence: Self::MAIN, tokens, wanted }];
+        self.check(&work)?;
         self.logits.clear();
+        self.rows.clear();
+        self.reserve(&work)?;
         let width = self.model.config().embedding_length;
         let mut embedding = memory::zeros(width, "embedding")?;
-        let chunk = self.decoder.chunk();
-        let last_chunk = (tokens.len() - 1) / chunk;
-        for (index, tokens) in tokens.chunks(chunk).enumerate() {
-            let wanted = match pooling {
-                Pooling::Mean => Wanted::All,
-                Pooling::Last if index == last_chunk => Wanted::Last,
-                Pooling::Last => Wanted::None,
-            };
-            for row in self.forward(tokens, wanted, interrupted)?.chunks_exact(width) {
+        for chunk in chunks(&work, self.decoder.chunk()) {
+            for row in self.forward(&chunk, interrupted)?.chunks_exact(width) {
                 for (sum, x) in embedding.iter_mut().zip(row) {
                     *sum += x;
                 }
@@ -180,30 +277,47 @@ impl Session {
         Ok(embedding)
     }
 
-    /// Logits of the last evaluation, (wanted tokens, vocabulary); empty if none were wanted.
+    /// Logits that the last step kept of the main sequence, (wanted tokens, vocabulary); empty if none were wanted.
     pub fn logits(&self) -> &[f32] {
-        &self.logits
+        self.logits_of(Self::MAIN)
     }
 
-    /// The tokens whose keys and values are in the cache.
+    /// Logits that the last step kept of a sequence.
+    pub fn logits_of(&self, id: SequenceId) -> &[f32] {
+        let vocabulary = self.model.config().vocabulary_size;
+        let rows = self.rows.iter().find(|(sequence, _)| *sequence == id);
+        rows.map_or(&[], |(_, rows)| &self.logits[rows.start * vocabulary..rows.end * vocabulary])
+    }
+
+    /// The main sequence's tokens, whose keys and values are in the cache.
     pub fn tokens(&self) -> &[u32] {
-        &self.tokens
+        self.tokens_of(Self::MAIN)
     }
 
-    /// How many tokens were evaluated.
+    /// The tokens of a sequence; none if it ended.
+    pub fn tokens_of(&self, id: SequenceId) -> &[u32] {
+        self.sequences.get(id).map_or(&[], |sequence| &sequence.tokens)
+    }
+
+    /// How many tokens of the main sequence were evaluated.
     pub fn len(&self) -> usize {
-        self.tokens.len()
+        self.tokens().len()
     }
 
-    /// Whether nothing was evaluated yet.
+    /// Whether the main sequence is empty.
     pub fn is_empty(&self) -> bool {
-        self.tokens.is_empty()
+        self.tokens().is_empty()
     }
 
-    /// Forgets all tokens from position `length` on, and the logits.
+    /// Forgets all tokens of the main sequence from position `length` on, and its logits.
     pub fn truncate(&mut self, length: usize) {
-        self.tokens.truncate(length);
-        self.logits.clear();
+        self.truncate_sequence(Self::MAIN, length);
+    }
+
+    /// Forgets all tokens of a sequence from position `length` on, and its logits.
+    pub fn truncate_sequence(&mut self, id: SequenceId, length: usize) {
+        self.sequences.truncate(id, length);
+        self.forget_logits(id);
     }
 
     /// Bytes of the cache for the whole context; the system gives them as positions are written.
@@ -213,31 +327,84 @@ impl Session {
 
     /// Bytes of the buffers.
     pub fn scratch_bytes(&self) -> usize {
-        self.decoder.size_bytes() + 4 * self.logits.capacity() + 4 * self.tokens.capacity()
+        self.decoder.size_bytes() + 4 * self.logits.capacity()
     }
 
-    fn forward(&mut self, tokens: &[u32], wanted: Wanted, interrupted: &(dyn Fn() -> bool + Sync)) -> Result<&[f32]> {
-        let first = self.tokens.len();
-        let hidden = self.decoder.forward(&self.model, &mut self.cache, tokens, first, wanted, interrupted)?;
-        self.tokens.extend_from_slice(tokens);
+    /// Hidden states of the wanted tokens of a chunk, which the sequences have room for.
+    fn forward(&mut self, work: &[Work], interrupted: &(dyn Fn() -> bool + Sync)) -> Result<&[f32]> {
+        let segments: Vec<Segment> = work.iter().filter_map(|work| segment(&self.sequences, work)).collect();
+        let hidden = self.decoder.forward(&self.model, &mut self.cache, &segments, interrupted)?;
+        for work in work {
+            self.sequences.append(work.sequence, work.tokens);
+        }
         Ok(hidden)
     }
 
-    fn check(&self, tokens: &[u32]) -> Result<()> {
-        let vocabulary = self.model.config().vocabulary_size;
-        if let Some(token) = tokens.iter().find(|&&token| token as usize >= vocabulary) {
-            return Err(Error::invalid_argument(format!("token {token} is not one of the {vocabulary} of this model")));
-        }
-        let (capacity, length) = (self.cache.capacity(), self.tokens.len());
-        if tokens.len() > capacity - length {
-            return Err(Error::new(
-                ErrorKind::ContextFull,
-                format!("{} tokens after {length} exceed the context window of {capacity}", tokens.len()),
-            ));
+    fn forget_logits(&mut self, id: SequenceId) {
+        self.rows.retain(|(sequence, _)| *sequence != id);
+    }
+
+    fn check(&self, work: &[Work]) -> Result<()> {
+        let (vocabulary, capacity) = (self.model.config().vocabulary_size, self.options.context_length);
+        for (i, Work { sequence: id, tokens, .. }) in work.iter().enumerate() {
+            let Some(Sequence { tokens: before, .. }) = self.sequences.get(*id) else {
+                return Err(Error::invalid_argument(format!("sequence {} is not one of this session", id.0)));
+            };
+            if work[..i].iter().any(|other| other.sequence == *id) {
+                return Err(Error::invalid_argument(format!("sequence {} occurs twice in one step", id.0)));
+            }
+            if let Some(token) = tokens.iter().find(|&&token| token as usize >= vocabulary) {
+                return Err(Error::invalid_argument(format!(
+                    "token {token} is not one of the {vocabulary} of this model"
+                )));
+            }
+            if tokens.len() > capacity.saturating_sub(before.len()) {
+                let (count, before) = (tokens.len(), before.len());
+                return Err(Error::new(
+                    ErrorKind::ContextFull,
+                    format!("{count} tokens after {before} exceed the context window of {capacity}"),
+                ));
+            }
         }
         Ok(())
     }
 }
 
+/// The tokens of a piece of work as the decoder sees them, behind those that the sequence holds.
+fn segment<'a>(sequences: &'a Sequences, work: &Work<'a>) -> Option<Segment<'a>> {
+    let Sequence { tokens, blocks, .. } = sequences.get(work.sequence)?;
+    let wanted = match work.wanted {
+        Logits::None => Wanted::None,
+        Logits::Last => Wanted::Last,
+        Logits::All => Wanted::All,
+    };
+    Some(Segment { tokens: work.tokens, first: tokens.len(), blocks, wanted })
+}
+
+/// Cuts work into chunks of at most `size` tokens, in order.
+fn chunks<'a>(work: &[Work<'a>], size: usize) -> Vec<Vec<Work<'a>>> {
+    let mut chunks: Vec<Vec<Work>> = Vec::new();
+    let mut room = 0;
+    for work in work {
+        let mut tokens = work.tokens;
+        while !tokens.is_empty() {
+            if room == 0 {
+                chunks.push(Vec::new());
+                room = size;
+            }
+            let (now, later) = tokens.split_at(room.min(tokens.len()));
+            let wanted = if work.wanted == Logits::Last && !later.is_empty() { Logits::None } else { work.wanted };
+            if let Some(chunk) = chunks.last_mut() {
+                chunk.push(Work { tokens: now, wanted, ..*work });
+            }
+            room -= now.len();
+            tokens = later;
+        }
+    }
+    chunks
+}
+
+#[cfg(test)]
+mod batch_tests;
 #[cfg(test)]
 mod tests;

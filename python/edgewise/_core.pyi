@@ -5,7 +5,7 @@ Every call that works releases the GIL. Errors are those of `edgewise.errors`.
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import Final, final
+from typing import Final, Literal, final
 
 __all__ = [
     "VERSION",
@@ -110,7 +110,11 @@ class Model:
 
 @final
 class Session:
-    """One conversation: its tokens, its KV cache, its logits."""
+    """Sequences of tokens, the KV cache they share, their logits.
+
+    Most methods are about the main sequence, number 0. Others begin and end at will; one step evaluates tokens of
+    several, reading the weights once for all of them.
+    """
 
     def __new__(
         cls,
@@ -122,13 +126,19 @@ class Session:
         value_format: str,
         isa: str,
         threads: int,
+        sequences: int = 1,
     ) -> Session:
-        """Allocates everything that the session will need."""
+        """Allocates everything that the session will need.
+
+        Args:
+            context_length: tokens that a sequence may have; 0 for the model's limit.
+            sequences: how many sequences of that length the KV cache has room for.
+        """
 
     def __len__(self) -> int: ...
     @property
     def context_length(self) -> int:
-        """Tokens that fit."""
+        """Tokens that a sequence may have."""
 
     @property
     def threads(self) -> int:
@@ -144,24 +154,54 @@ class Session:
 
     @property
     def tokens(self) -> list[int]:
-        """The tokens in the KV cache."""
+        """The tokens of the main sequence."""
+
+    def tokens_of(self, sequence: int) -> list[int]:
+        """The tokens of a sequence; none if it ended."""
+
+    def begin(self, tokens: Sequence[int]) -> tuple[int, int]:
+        """A new sequence: its number, and how many of `tokens` it holds already.
+
+        Those are as many as any sequence of the session holds or held, but for the last, whose logits are wanted.
+        """
+
+    def end(self, sequence: int) -> None:
+        """Ends a sequence. What it held serves those that begin alike, until its room is needed."""
 
     def reuse(self, tokens: Sequence[int]) -> int:
-        """Keeps what the cache shares with `tokens`, but not the last of them, and says how many that are."""
+        """Lets the main sequence begin anew, as `begin` does, and says how many tokens it holds."""
 
-    def truncate(self, length: int) -> None:
-        """Forgets every token from position `length` on."""
+    def truncate(self, length: int, *, sequence: int = 0) -> None:
+        """Forgets every token of a sequence from position `length` on."""
+
+    def step(self, work: Sequence[tuple[int, Sequence[int], Literal["none", "last", "all"]]]) -> None:
+        """Appends tokens to several sequences at once. Ctrl-C is a KeyboardInterrupt.
+
+        The logits of a token are, bit for bit, what it has alone, if at most eight tokens are evaluated in all.
+
+        Args:
+            work: sequence, tokens, and which of them get logits; each sequence once.
+
+        Raises:
+            ContextFull: if the tokens exceed a sequence's context, or the room of the cache; nothing has changed then.
+        """
 
     def evaluate(self, tokens: Sequence[int], *, all_logits: bool = False) -> None:
         """Appends tokens. Logits of the last one follow, or of all. Ctrl-C is a KeyboardInterrupt."""
 
-    def logits(self) -> bytes:
-        """The logits of the last `evaluate`, as native float32: rows of `vocabulary_size`."""
+    def logits(self, *, sequence: int = 0) -> bytes:
+        """The logits that the last `evaluate` or `step` kept, as native float32: rows of `vocabulary_size`."""
 
     def sample(
-        self, sampler: Sampler, *, top_logprobs: int | None = None, logits: bytes | None = None
+        self,
+        sampler: Sampler,
+        *,
+        top_logprobs: int | None = None,
+        logits: bytes | None = None,
+        sequence: int = 0,
+        row: int | None = None,
     ) -> tuple[int, float | None, list[tuple[int, float]]]:
-        """Chooses a token from the last row of logits, or from those given.
+        """Chooses a token from a row of a sequence's logits, the last by default, or from those given.
 
         Returns:
             The token; its log-probability before any option, unless `top_logprobs` is None; the likeliest tokens.
@@ -174,7 +214,18 @@ class Session:
         """Final hidden states of a text: one row per token (`none`), or one row (`mean`, `first`, `last`)."""
 
     def save(self) -> bytes:
-        """The tokens and the KV cache."""
+        """The tokens and the KV cache of the main sequence."""
+
+    def save_beginning(self, length: int, *, sequence: int = 0) -> bytes:
+        """The first `length` tokens of a sequence and their part of the KV cache."""
+
+    def remember(self, state: bytes) -> list[int]:
+        """Adds what was saved to what sequences may begin with, and gives its tokens.
+
+        Raises:
+            InvalidArgument: if the state is damaged, or belongs to another model or other cache formats.
+            ContextFull: if there is no room for it.
+        """
 
     def restore(self, state: bytes) -> None:
         """Takes up what `save` gave."""

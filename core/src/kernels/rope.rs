@@ -73,7 +73,7 @@ fn yarn_magnitude(frequency_scale: f32) -> f32 {
     if frequency_scale < 1.0 { 1.0 + 0.1 * (1.0 / frequency_scale).ln() } else { 1.0 }
 }
 
-/// Cosines and sines of consecutive positions.
+/// Cosines and sines of the positions of some tokens.
 pub(crate) struct RopeTable {
     rope: Rope,
     /// What each frequency is divided by.
@@ -95,14 +95,14 @@ impl RopeTable {
         size_of_val(&self.cosines[..]) + size_of_val(&self.sines[..])
     }
 
-    /// Fills the table for `tokens` positions from `first` on.
-    pub(crate) fn set(&mut self, first: usize, tokens: usize) {
+    /// Fills the table for tokens at these positions.
+    pub(crate) fn set(&mut self, positions: impl Iterator<Item = usize>) {
         let pairs = self.rope.dimensions / 2;
         let step = self.rope.base.powf(-2.0 / self.rope.dimensions as f32);
         let (magnitude, range) = (self.rope.table_magnitude(), self.rope.yarn_range());
         let rows = self.cosines.chunks_exact_mut(pairs).zip(self.sines.chunks_exact_mut(pairs));
-        for (token, (cosines, sines)) in rows.take(tokens).enumerate() {
-            let mut angle = (first + token) as f32;
+        for ((cosines, sines), position) in rows.zip(positions) {
+            let mut angle = position as f32;
             for pair in 0..pairs {
                 let unscaled = self.factors.as_ref().map_or(angle, |factors| angle / factors[pair]);
                 let (sine, cosine) = self.rope.angle(pair, unscaled, range).sin_cos();
@@ -154,7 +154,7 @@ mod tests {
 
     fn rotated(rope: Rope, factors: Option<Vec<f32>>, position: usize, head: &[f32]) -> Vec<f32> {
         let mut table = RopeTable::new(rope, factors, 1).unwrap();
-        table.set(position, 1);
+        table.set(std::iter::once(position));
         let mut head = head.to_vec();
         table.rotate(0, &mut head);
         head

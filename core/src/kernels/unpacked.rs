@@ -7,8 +7,9 @@ use crate::isa::{Kernel, LANES, Panel, Simd};
 /// Tokens that stay in the second-level cache while a panel of rows meets them.
 const TOKEN_BLOCK: usize = 32;
 
-/// Tokens from which on several rows are read side by side, which costs bandwidth and saves loads.
-const ROWS_FROM: usize = 8;
+/// Tokens from which on several rows are read side by side, which costs bandwidth and saves loads. Below, a token gets
+/// the same bits as alone.
+const ROWS_FROM: usize = 9;
 
 /// How far ahead of its use memory is asked for.
 const AHEAD_BYTES: usize = 4 * 1024;
@@ -89,7 +90,7 @@ impl<F: Floats> Kernel for FloatRows<'_, F> {
             }
             while row < rows {
                 let mut t = first;
-                while t + 4 <= end {
+                while tokens >= ROWS_FROM && t + 4 <= end {
                     self.multiply::<S, 1, 4, 1>(simd, row, t);
                     t += 4;
                 }

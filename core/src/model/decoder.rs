@@ -1,12 +1,12 @@
 //! The forward pass of a decoder: one text for all architectures, read from their descriptions.
 
-use super::kv_cache::KvCache;
+use super::kv_cache::{BLOCK, KvCache};
 use super::weights::{Layer, Projection};
 use super::{Config, Model, memory};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::Format;
 use crate::isa::{Isa, Pool};
-use crate::kernels::attention::{Attention, AttentionScratch, attend};
+use crate::kernels::attention::{self, Attention, AttentionScratch, attend};
 use crate::kernels::norm::{add, add_bias, gated, rms_norm, rms_norm_in_place, rows, soft_cap};
 use crate::kernels::rope::RopeTable;
 use crate::kernels::{Activations, dequantize_row, matmul};
@@ -18,12 +18,44 @@ const MAX_BUFFERS: usize = 26 << 20;
 /// Chunks are no shorter than this, however large the model.
 const MIN_CHUNK: usize = 32;
 
-/// Which rows of a chunk go through the end of the network.
+/// Which rows of a segment go through the end of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
     None,
     Last,
     All,
+}
+
+/// Tokens of one sequence in a chunk.
+#[derive(Clone, Copy)]
+pub(crate) struct Segment<'a> {
+    pub(crate) tokens: &'a [u32],
+    /// Position of the first.
+    pub(crate) first: usize,
+    /// The blocks of the cache that hold the sequence, these tokens included.
+    pub(crate) blocks: &'a [u32],
+    pub(crate) wanted: Wanted,
+}
+
+impl<'a> Segment<'a> {
+    fn positions(&self) -> impl Iterator<Item = usize> {
+        self.first..self.first + self.tokens.len()
+    }
+
+    /// How many of its last tokens are wanted.
+    fn wanted_count(&self) -> usize {
+        match self.wanted {
+            Wanted::None => 0,
+            Wanted::Last => self.tokens.len().min(1),
+            Wanted::All => self.tokens.len(),
+        }
+    }
+
+    /// The last `count` tokens, as attention sees them.
+    fn last(&self, count: usize) -> attention::Segment<'a> {
+        let first = self.first + self.tokens.len() - count;
+        attention::Segment { blocks: self.blocks, first, tokens: count }
+    }
 }
 
 /// Buffers and threads of one session's forward pass, allocated once.
@@ -41,6 +73,7 @@ pub(crate) struct Decoder {
     attended: Vec<f32>, // (tokens, query heads x head length)
     gate: Vec<f32>,     // (tokens, feed forward)
     up: Vec<f32>,       // (tokens, feed forward)
+    places: Vec<usize>, // (tokens): where the cache keeps them
     activations: Activations,
     attention: AttentionScratch,
 }
@@ -68,8 +101,9 @@ impl Decoder {
             attended: floats(config.query_length())?,
             gate: floats(config.feed_forward_length)?,
             up: floats(config.feed_forward_length)?,
+            places: memory::reserve(chunk, "scratch")?,
             activations: Activations::new(),
-            attention: AttentionScratch::new(pool.threads(), config.head_length, config.head_count_kv, group)?,
+            attention: AttentionScratch::new(pool.threads(), config.head_length, group)?,
             pool,
         })
     }
@@ -88,57 +122,62 @@ impl Decoder {
         floats + self.rope.size_bytes() + local + self.attention.size_bytes()
     }
 
-    /// Runs `tokens` at positions from `first` on, and writes their keys and values to the cache. Gives the hidden
-    /// states behind the last norm of the wanted tokens, (wanted, embedding).
+    /// Runs the tokens of all segments, together at most a chunk, and writes their keys and values to the cache. Gives the
+    /// hidden states behind the last norm of the wanted tokens, (wanted, embedding), in the order of the segments.
     pub(crate) fn forward(
         &mut self,
         model: &Model,
         cache: &mut KvCache,
-        tokens: &[u32],
-        first: usize,
-        wanted: Wanted,
+        segments: &[Segment],
         interrupted: &(dyn Fn() -> bool + Sync),
     ) -> Result<&[f32]> {
         let config = &model.config;
-        let width = config.embedding_length;
-        let mut count = tokens.len();
-        self.embed(model, tokens);
-        self.rope.set(first, count);
+        let mut count = self.embed(model, segments);
+        self.rope.set(segments.iter().flat_map(Segment::positions));
         if let Some(rope) = &mut self.local_rope {
-            rope.set(first, count);
+            rope.set(segments.iter().flat_map(Segment::positions));
         }
+        self.places.clear();
+        self.places.extend(segments.iter().flat_map(|segment| {
+            let place = |position: usize| segment.blocks[position / BLOCK] as usize * BLOCK + position % BLOCK;
+            segment.positions().map(place)
+        }));
+        let mut attending: Vec<_> = segments.iter().map(|segment| segment.last(segment.tokens.len())).collect();
         let last_layer = config.block_count - 1;
         for (index, layer) in model.weights.layers.iter().enumerate() {
             check(interrupted)?;
-            self.project_heads(model, cache, index, first, count, interrupted)?;
+            self.project_heads(model, cache, index, count, interrupted)?;
             if index == last_layer {
-                match wanted {
-                    Wanted::None => return Ok(&[]), // nothing behind the keys and values is needed
-                    Wanted::All => {}
-                    Wanted::Last => {
-                        self.x.copy_within((count - 1) * width..count * width, 0);
-                        let length = config.query_length();
-                        self.queries.copy_within((count - 1) * length..count * length, 0);
-                        count = 1;
-                    }
+                // Of the other tokens nothing behind the keys and values is needed.
+                count = self.keep_wanted(config, segments);
+                if count == 0 {
+                    return Ok(&[]);
                 }
+                attending = segments.iter().map(|segment| segment.last(segment.wanted_count())).collect();
             }
             check(interrupted)?;
-            let position = first + tokens.len() - count;
-            self.attend(model, cache, index, position, count);
+            self.attend(model, cache, index, &attending, count);
             check(interrupted)?;
             self.feed_forward(model, layer, count, interrupted)?;
         }
-        let x = &self.x[..count * width];
-        rms_norm(
-            &self.pool,
-            self.isa,
-            x,
-            &model.weights.output_norm,
-            config.norm_epsilon,
-            &mut self.normed[..count * width],
-        );
-        Ok(&self.normed[..count * width])
+        let width = config.embedding_length;
+        let (x, normed) = (&self.x[..count * width], &mut self.normed[..count * width]);
+        rms_norm(&self.pool, self.isa, x, &model.weights.output_norm, config.norm_epsilon, normed);
+        Ok(normed)
+    }
+
+    /// Moves the wanted rows of `x` and `queries` to the front; gives how many there are.
+    fn keep_wanted(&mut self, config: &Config, segments: &[Segment]) -> usize {
+        let (mut from, mut to) = (0, 0);
+        for segment in segments {
+            let count = segment.wanted_count();
+            from += segment.tokens.len();
+            for (x, columns) in [(&mut self.x, config.embedding_length), (&mut self.queries, config.query_length())] {
+                x.copy_within((from - count) * columns..from * columns, to * columns);
+            }
+            to += count;
+        }
+        to
     }
 
     /// Logits of the hidden states that [`Self::forward`] gave, as many as `out` has rows.
@@ -162,10 +201,11 @@ impl Decoder {
         Ok(())
     }
 
-    /// x = the embeddings of the tokens.
-    fn embed(&mut self, model: &Model, tokens: &[u32]) {
+    /// x = the embeddings of the tokens; gives how many there are.
+    fn embed(&mut self, model: &Model, segments: &[Segment]) -> usize {
         let config = &model.config;
         let matrix = model.weights.token_embedding.matrix(&model.gguf);
+        let tokens: Vec<u32> = segments.iter().flat_map(|segment| segment.tokens).copied().collect();
         let x = &mut self.x[..tokens.len() * config.embedding_length];
         rows(&self.pool, x, config.embedding_length, &|token, x| {
             dequantize_row(&matrix, tokens[token] as usize, x);
@@ -175,6 +215,7 @@ impl Decoder {
                 }
             }
         });
+        tokens.len()
     }
 
     /// Queries, keys and values of one layer; the latter two go to the cache.
@@ -183,7 +224,6 @@ impl Decoder {
         model: &Model,
         cache: &mut KvCache,
         index: usize,
-        first: usize,
         count: usize,
         interrupted: &(dyn Fn() -> bool + Sync),
     ) -> Result<()> {
@@ -211,26 +251,24 @@ impl Decoder {
             });
         }
         let (keys, values) = (&self.keys[..count * config.key_length()], &self.values[..count * config.key_length()]);
-        cache.write(&self.pool, self.isa, index, first, keys, values);
+        cache.write(&self.pool, self.isa, index, &self.places, keys, values);
         Ok(())
     }
 
     /// x += what attention finds.
-    fn attend(&mut self, model: &Model, cache: &KvCache, index: usize, first: usize, count: usize) {
+    fn attend(&mut self, model: &Model, cache: &KvCache, index: usize, segments: &[attention::Segment], count: usize) {
         let (config, layer) = (&model.config, &model.weights.layers[index]);
         let attention = Attention {
             heads: cache.layer(index),
             head_length: config.head_length,
             group: config.head_count / config.head_count_kv,
-            first,
-            tokens: count,
             window: config.windows[index],
             scale: config.attention_scale,
             soft_cap: config.attention_softcap,
         };
         let queries = &self.queries[..count * config.query_length()];
         let attended = &mut self.attended[..count * config.query_length()];
-        attend(&self.pool, self.isa, &attention, queries, attended, &mut self.attention);
+        attend(&self.pool, self.isa, &attention, segments, queries, attended, &mut self.attention);
         let result = &mut self.normed[..count * config.embedding_length];
         let outputs = &mut [(&layer.attention_output, &mut *result)];
         project(&self.pool, self.isa, model, &mut self.activations, attended, outputs);

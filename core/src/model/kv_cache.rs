@@ -2,7 +2,10 @@
 //!
 //! Positions come in blocks of 32. In a block, keys lie `(dimension, position)`, so that the scores of 32 positions are
 //! two vectors and need no horizontal sums; values lie `(position, dimension)`, with rows padded to whole vectors.
-//! Room for the whole context is reserved at once, and touched only as positions are written.
+//! A sequence lists the blocks that hold it, in any order, so that sequences share the blocks of a common beginning
+//! ([`blocks`]). Room for all blocks is reserved at once, and touched only as positions are written.
+
+pub(crate) mod blocks;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::isa::{Chunks, Isa, Kernel, LANES, Pool, Simd};
@@ -134,11 +137,11 @@ impl Side {
         }
     }
 
-    /// Writes one position.
+    /// Writes one position, at a place of the cache.
     #[inline(always)]
-    fn write<S: Simd>(&mut self, simd: S, position: usize, x: &[f32]) {
+    fn write<S: Simd>(&mut self, simd: S, place: usize, x: &[f32]) {
         let layout = self.layout;
-        let start = position / BLOCK * layout.block_cells + position % BLOCK * layout.position_step;
+        let start = place / BLOCK * layout.block_cells + place % BLOCK * layout.position_step;
         let step = layout.dimension_step;
         match &mut self.cells {
             Cells::F32(cells) => scatter(&mut cells[start..], step, x),
@@ -151,7 +154,7 @@ impl Side {
             Cells::Q8 { codes, scales } => {
                 let cells = &mut codes[start..];
                 let mut steps = [0.0; LANES];
-                let mut first_scale = position / BLOCK * layout.block_scales() + position % BLOCK;
+                let mut first_scale = place / BLOCK * layout.block_scales() + place % BLOCK;
                 for (group, x) in x.chunks(SCALED).enumerate() {
                     let largest = x.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
                     let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
@@ -162,6 +165,23 @@ impl Side {
                         cells[(group * SCALED + i) * step] = (x * inverse).round() as i8;
                     }
                 }
+            }
+        }
+    }
+
+    /// Overwrites a block with another.
+    fn copy_block(&mut self, from: usize, to: usize) {
+        fn copy<T: Copy>(cells: &mut [T], size: usize, from: usize, to: usize) {
+            cells.copy_within(from * size..(from + 1) * size, to * size);
+        }
+        self.grow(to + 1);
+        let (size, scale_count) = self.sizes(1);
+        match &mut self.cells {
+            Cells::F32(x) => copy(x, size, from, to),
+            Cells::F16(x) => copy(x, size, from, to),
+            Cells::Q8 { codes, scales } => {
+                copy(codes, size, from, to);
+                copy(scales, scale_count, from, to);
             }
         }
     }
@@ -241,7 +261,7 @@ pub(crate) struct Head {
     pub(crate) values: Side,
 }
 
-/// The cache of one session.
+/// The cache of one session, for all its sequences.
 pub(crate) struct KvCache {
     pub(crate) layers: Vec<Vec<Head>>,
     capacity: usize,
@@ -307,21 +327,42 @@ impl KvCache {
         &self.layers[layer]
     }
 
-    /// Writes keys and values, each (tokens, heads x head length), at positions from `first` on.
-    pub(crate) fn write(&mut self, pool: &Pool, isa: Isa, layer: usize, first: usize, keys: &[f32], values: &[f32]) {
+    /// How many blocks there are.
+    pub(crate) fn block_count(&self) -> usize {
+        self.capacity.div_ceil(BLOCK)
+    }
+
+    /// Overwrites a block with another, in all layers.
+    pub(crate) fn copy_block(&mut self, from: u32, to: u32) {
+        for head in self.layers.iter_mut().flatten() {
+            head.keys.copy_block(from as usize, to as usize);
+            head.values.copy_block(from as usize, to as usize);
+        }
+    }
+
+    /// Writes keys and values, each (tokens, heads x head length); the place of a token is its block's index times
+    /// [`BLOCK`] plus its place in the block.
+    pub(crate) fn write(
+        &mut self,
+        pool: &Pool,
+        isa: Isa,
+        layer: usize,
+        places: &[usize],
+        keys: &[f32],
+        values: &[f32],
+    ) {
         let heads = &mut self.layers[layer];
         let count = heads.len();
         if count == 0 {
             return;
         }
         let length = heads[0].keys.layout.head_length;
-        let tokens = keys.len() / (count * length);
         let parts = Chunks::new(heads, 1);
         let write = |index: usize| {
             let Some(head) = parts.claim(index).first_mut() else { return };
-            isa.run(Write { head, index, length, stride: count * length, first, keys, values });
+            isa.run(Write { head, index, length, stride: count * length, places, keys, values });
         };
-        if tokens > 1 {
+        if places.len() > 1 {
             pool.each(count, &write);
         } else {
             (0..count).for_each(write);
@@ -335,7 +376,7 @@ struct Write<'a> {
     index: usize,
     length: usize,
     stride: usize,
-    first: usize,
+    places: &'a [usize],
     keys: &'a [f32],
     values: &'a [f32],
 }
@@ -345,14 +386,14 @@ impl Kernel for Write<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
+        let blocks = self.places.iter().map(|place| place / BLOCK + 1).max().unwrap_or(0);
+        self.head.keys.grow(blocks);
+        self.head.values.grow(blocks);
         let rows = self.keys.chunks_exact(self.stride).zip(self.values.chunks_exact(self.stride));
-        for (token, (keys, values)) in rows.enumerate() {
-            let position = self.first + token;
-            self.head.keys.grow(position / BLOCK + 1);
-            self.head.values.grow(position / BLOCK + 1);
+        for (&place, (keys, values)) in self.places.iter().zip(rows) {
             let part = self.index * self.length..(self.index + 1) * self.length;
-            self.head.keys.write(simd, position, &keys[part.clone()]);
-            self.head.values.write(simd, position, &values[part]);
+            self.head.keys.write(simd, place, &keys[part.clone()]);
+            self.head.values.write(simd, place, &values[part]);
         }
     }
 }

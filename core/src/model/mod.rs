@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub use config::Config;
 pub use kv_cache::CacheFormat;
 
-pub(crate) use decoder::{Decoder, Wanted};
+pub(crate) use decoder::{Decoder, Segment, Wanted};
 
 use crate::error::{Error, Result};
 use crate::gguf::Gguf;

@@ -1,11 +1,11 @@
-//! A session as bytes: everything needed to go on later, in another process, with the same model.
+//! A sequence as bytes: everything needed to go on later, in another process, with the same model.
 //!
 //! Layout, little endian: magic, version, model fingerprint, cache formats, token count, logit count, tokens, logits,
 //! blocks of keys and values per layer and head, and a hash of all of it.
 
-use super::Session;
+use super::{Logits, SequenceId, Session, Work};
 use crate::error::{Error, Result};
-use crate::model::kv_cache::{BLOCK, Cells, Head};
+use crate::model::kv_cache::{BLOCK, Cells, Side};
 use crate::model::{CacheFormat, Fnv, memory};
 
 const MAGIC: &[u8; 8] = b"EDGEWISE";
@@ -14,22 +14,67 @@ const VERSION: u32 = 1;
 const HEADER: usize = 8 + 4 + 8 + 2 + 8 + 8;
 const HASH: usize = 8;
 
+/// What a state holds, checked against the session that reads it.
+struct State<'a> {
+    tokens: Vec<u32>,
+    logits: Vec<f32>,
+    /// Blocks of all heads.
+    cells: &'a [u8],
+}
+
 impl Session {
-    /// The session as bytes, for [`Self::restore`].
+    /// The main sequence as bytes, its logits included, for [`Self::restore`].
     pub fn save(&self) -> Result<Vec<u8>> {
-        let mut out = memory::reserve(self.state_bytes(self.tokens.len(), self.logits.len()), "saved session")?;
+        self.write_state(Self::MAIN, self.len(), self.logits())
+    }
+
+    /// The first `length` tokens of a sequence as bytes, for [`Self::restore`] or [`Self::remember`].
+    pub fn save_beginning(&self, id: SequenceId, length: usize) -> Result<Vec<u8>> {
+        self.write_state(id, length.min(self.tokens_of(id).len()), &[])
+    }
+
+    /// Lets the main sequence become what `state` was saved from. Bytes that are damaged, or saved with another model or
+    /// other cache formats, are an error and change nothing.
+    pub fn restore(&mut self, state: &[u8]) -> Result<()> {
+        let state = self.read_state(state)?;
+        self.reuse(&[]);
+        self.fill(Self::MAIN, &state)?;
+        if !state.logits.is_empty() {
+            self.rows = vec![(Self::MAIN, 0..state.logits.len() / self.model.config().vocabulary_size)];
+            self.logits = state.logits;
+        }
+        Ok(())
+    }
+
+    /// Adds what `state` was saved from to what new sequences may begin with, and gives its tokens. Errors are those of
+    /// [`Self::restore`].
+    pub fn remember(&mut self, state: &[u8]) -> Result<Vec<u32>> {
+        let state = self.read_state(state)?;
+        let (id, _) = self.begin(&[]);
+        let result = self.fill(id, &state);
+        self.end(id);
+        result.map(|()| state.tokens)
+    }
+
+    fn write_state(&self, id: SequenceId, length: usize, logits: &[f32]) -> Result<Vec<u8>> {
+        let Some(sequence) = self.sequences.get(id) else {
+            return Err(Error::invalid_argument(format!("sequence {} is not one of this session", id.0)));
+        };
+        let mut out = memory::reserve(self.state_bytes(length, logits.len()), "saved session")?;
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(&self.model.fingerprint().to_le_bytes());
         out.extend_from_slice(&[format_id(self.options.keys), format_id(self.options.values)]);
-        out.extend_from_slice(&(self.tokens.len() as u64).to_le_bytes());
-        out.extend_from_slice(&(self.logits.len() as u64).to_le_bytes());
-        self.tokens.iter().for_each(|token| out.extend_from_slice(&token.to_le_bytes()));
-        self.logits.iter().for_each(|logit| out.extend_from_slice(&logit.to_le_bytes()));
-        let blocks = self.tokens.len().div_ceil(BLOCK);
+        out.extend_from_slice(&(length as u64).to_le_bytes());
+        out.extend_from_slice(&(logits.len() as u64).to_le_bytes());
+        append(&sequence.tokens[..length], &mut out);
+        append(logits, &mut out);
+        let blocks = &sequence.blocks[..length.div_ceil(BLOCK)];
         for head in self.cache.layers.iter().flatten() {
             for side in [&head.keys, &head.values] {
-                side.read_blocks(blocks, &mut out);
+                for &block in blocks {
+                    side.append_block(block as usize, &mut out);
+                }
             }
         }
         let mut hash = Fnv::default();
@@ -38,9 +83,7 @@ impl Session {
         Ok(out)
     }
 
-    /// Becomes the session that `state` was saved from. Bytes that are damaged, or saved with another model or other
-    /// cache formats, are an error and change nothing.
-    pub fn restore(&mut self, state: &[u8]) -> Result<()> {
+    fn read_state<'a>(&self, state: &'a [u8]) -> Result<State<'a>> {
         let refuse = |finding: &str| Err(Error::invalid_argument(format!("saved session: {finding}")));
         let Some((content, hash)) = state.split_last_chunk::<HASH>() else { return refuse("it is cut short") };
         let mut rest = content;
@@ -59,11 +102,12 @@ impl Session {
         }
         let count = u64::from_le_bytes(take(&mut rest));
         let logit_count = u64::from_le_bytes(take(&mut rest));
-        let Some(count) = usize::try_from(count).ok().filter(|&count| count <= self.cache.capacity()) else {
-            return refuse(&format!("its {count} tokens exceed the context window of {}", self.cache.capacity()));
+        let capacity = self.options.context_length;
+        let Some(count) = usize::try_from(count).ok().filter(|&count| count <= capacity) else {
+            return refuse(&format!("its {count} tokens exceed the context window of {capacity}"));
         };
         let vocabulary = self.model.config().vocabulary_size;
-        let most = self.cache.capacity().saturating_mul(vocabulary);
+        let most = capacity.saturating_mul(vocabulary);
         let Some(logit_count) = usize::try_from(logit_count).ok().filter(|&n| n <= most && n % vocabulary == 0) else {
             return refuse(&format!("its {logit_count} logits are no rows of the vocabulary"));
         };
@@ -75,29 +119,37 @@ impl Session {
         if computed.0.to_le_bytes() != *hash {
             return refuse("it is damaged: its hash does not match");
         }
-        let (tokens, rest) = rest.split_at(4 * count);
-        let (logits, mut rest) = rest.split_at(4 * logit_count);
-        let tokens = tokens.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
-        if tokens.clone().any(|token| token as usize >= vocabulary) {
+        let mut tokens = memory::zeros(count, "tokens of a saved session")?;
+        fill(&mut tokens, &mut rest);
+        if tokens.iter().any(|&token| token as usize >= vocabulary) {
             return refuse("it holds a token that the model does not have");
         }
-        let mut new_logits = memory::reserve(logit_count, "logits")?;
-        new_logits.extend(logits.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)));
-        self.tokens.clear();
-        self.tokens.extend(tokens);
-        self.logits = new_logits;
-        let blocks = count.div_ceil(BLOCK);
+        let mut logits = memory::zeros(logit_count, "logits")?;
+        fill(&mut logits, &mut rest);
+        Ok(State { tokens, logits, cells: rest })
+    }
+
+    /// Fills an empty sequence.
+    fn fill(&mut self, id: SequenceId, state: &State) -> Result<()> {
+        self.reserve(&[Work { sequence: id, tokens: &state.tokens, wanted: Logits::None }])?;
+        self.sequences.append(id, &state.tokens);
+        let blocks = self.sequences.get(id).map_or(&[][..], |sequence| &sequence.blocks);
+        let highest = blocks.iter().max().map_or(0, |&block| block as usize + 1);
+        let mut rest = state.cells;
         for head in self.cache.layers.iter_mut().flatten() {
             for side in [&mut head.keys, &mut head.values] {
-                side.write_blocks(blocks, &mut rest);
+                side.grow(highest);
+                for &block in blocks {
+                    side.fill_block(block as usize, &mut rest);
+                }
             }
         }
         Ok(())
     }
 
     fn state_bytes(&self, tokens: usize, logits: usize) -> usize {
-        let head = |head: &Head| head.keys.bytes_of(1) + head.values.bytes_of(1);
-        let block: usize = self.cache.layers.iter().flatten().map(head).sum();
+        let block: usize =
+            self.cache.layers.iter().flatten().map(|head| head.keys.block_size() + head.values.block_size()).sum();
         HEADER + 4 * tokens + 4 * logits + block * tokens.div_ceil(BLOCK) + HASH
     }
 }
@@ -117,47 +169,50 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
     *first
 }
 
-/// A number that is stored in cells.
-trait Number: Copy {
-    const BYTES: usize = size_of::<Self>();
-    fn append(self, out: &mut Vec<u8>);
-    fn read(bytes: &[u8]) -> Self;
+/// A number of a state.
+trait Number: Copy + Sized {
+    /// Appends them all.
+    fn append(numbers: &[Self], out: &mut Vec<u8>);
+    /// Takes as many bytes as there are numbers.
+    fn fill(numbers: &mut [Self], bytes: &[u8]);
 }
 
 macro_rules! number {
     ($($kind:ty)+) => {$(
         impl Number for $kind {
-            #[inline]
-            fn append(self, out: &mut Vec<u8>) {
-                out.extend_from_slice(&self.to_le_bytes());
+            fn append(numbers: &[Self], out: &mut Vec<u8>) {
+                let start = out.len();
+                out.resize(start + size_of_val(numbers), 0);
+                for (bytes, number) in out[start..].as_chunks_mut().0.iter_mut().zip(numbers) {
+                    *bytes = number.to_le_bytes();
+                }
             }
-            #[inline]
-            fn read(bytes: &[u8]) -> Self {
-                Self::from_le_bytes(bytes.first_chunk().copied().unwrap_or_default())
+            fn fill(numbers: &mut [Self], bytes: &[u8]) {
+                for (number, bytes) in numbers.iter_mut().zip(bytes.as_chunks().0) {
+                    *number = Self::from_le_bytes(*bytes);
+                }
             }
         }
     )+};
 }
 
-number!(f32 u16 i8);
+number!(f32 u32 u16 i8);
 
-fn append<T: Number>(cells: &[T], out: &mut Vec<u8>) {
-    for cell in cells {
-        cell.append(out);
-    }
+fn append<T: Number>(numbers: &[T], out: &mut Vec<u8>) {
+    T::append(numbers, out);
 }
 
-fn fill<T: Number>(cells: &mut [T], bytes: &mut &[u8]) {
-    let (mine, rest) = bytes.split_at(cells.len() * T::BYTES);
-    for (cell, bytes) in cells.iter_mut().zip(mine.chunks_exact(T::BYTES)) {
-        *cell = T::read(bytes);
-    }
+/// Fills from the front of `bytes`, whose length was checked.
+fn fill<T: Number>(numbers: &mut [T], bytes: &mut &[u8]) {
+    let (mine, rest) = bytes.split_at(size_of_val(numbers));
+    T::fill(numbers, mine);
     *bytes = rest;
 }
 
-impl crate::model::kv_cache::Side {
-    fn bytes_of(&self, blocks: usize) -> usize {
-        let (cells, scales) = self.sizes(blocks);
+impl Side {
+    /// Bytes of a block in a state.
+    fn block_size(&self) -> usize {
+        let (cells, scales) = self.sizes(1);
         match &self.cells {
             Cells::F32(_) => 4 * cells,
             Cells::F16(_) => 2 * cells,
@@ -165,29 +220,26 @@ impl crate::model::kv_cache::Side {
         }
     }
 
-    /// Appends the first `blocks` blocks, which are written.
-    fn read_blocks(&self, blocks: usize, out: &mut Vec<u8>) {
-        let (cells, scales) = self.sizes(blocks);
+    fn append_block(&self, block: usize, out: &mut Vec<u8>) {
+        let ((cells, scales), (size, scale_count)) = (self.sizes(block), self.sizes(1));
         match &self.cells {
-            Cells::F32(x) => append(&x[..cells], out),
-            Cells::F16(x) => append(&x[..cells], out),
+            Cells::F32(x) => append(&x[cells..][..size], out),
+            Cells::F16(x) => append(&x[cells..][..size], out),
             Cells::Q8 { codes, scales: x } => {
-                append(&codes[..cells], out);
-                append(&x[..scales], out);
+                append(&codes[cells..][..size], out);
+                append(&x[scales..][..scale_count], out);
             }
         }
     }
 
-    /// Takes the first `blocks` blocks from `bytes`, whose length was checked.
-    fn write_blocks(&mut self, blocks: usize, bytes: &mut &[u8]) {
-        self.grow(blocks);
-        let (cells, scales) = self.sizes(blocks);
+    fn fill_block(&mut self, block: usize, bytes: &mut &[u8]) {
+        let ((cells, scales), (size, scale_count)) = (self.sizes(block), self.sizes(1));
         match &mut self.cells {
-            Cells::F32(x) => fill(&mut x[..cells], bytes),
-            Cells::F16(x) => fill(&mut x[..cells], bytes),
+            Cells::F32(x) => fill(&mut x[cells..][..size], bytes),
+            Cells::F16(x) => fill(&mut x[cells..][..size], bytes),
             Cells::Q8 { codes, scales: x } => {
-                fill(&mut codes[..cells], bytes);
-                fill(&mut x[..scales], bytes);
+                fill(&mut codes[cells..][..size], bytes);
+                fill(&mut x[scales..][..scale_count], bytes);
             }
         }
     }

@@ -3,13 +3,13 @@ use crate::gguf::Gguf;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const PROMPT: [u32; 40] = [
+pub(super) const PROMPT: [u32; 40] = [
     1, 403, 407, 261, 378, 312, 280, 5, 90, 101, 33, 271, 300, 44, 61, 72, 410, 211, 305, 306, 29, 7, 18, 500, 411,
     322, 123, 231, 312, 213, 132, 321, 400, 401, 402, 450, 3, 22, 9, 100,
 ];
 
 /// The story model, or nothing with a reason where the test data is absent.
-fn model() -> Option<Arc<Model>> {
+pub(super) fn model() -> Option<Arc<Model>> {
     let data = std::env::var_os("EDGEWISE_TEST_DATA")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), Into::into);
     let path = data.join("models/stories260k-f32.gguf");
@@ -20,19 +20,19 @@ fn model() -> Option<Arc<Model>> {
     Some(Arc::new(Model::load(Arc::new(Gguf::open(&path).unwrap())).unwrap()))
 }
 
-fn options(format: CacheFormat) -> SessionOptions {
+pub(super) fn options(format: CacheFormat) -> SessionOptions {
     SessionOptions { context_length: 128, keys: format, values: format, ..SessionOptions::default() }
 }
 
-fn session(model: &Arc<Model>, options: SessionOptions) -> Session {
+pub(super) fn session(model: &Arc<Model>, options: SessionOptions) -> Session {
     Session::new(Arc::clone(model), options).unwrap()
 }
 
-fn never() -> bool {
+pub(super) fn never() -> bool {
     false
 }
 
-fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }

@@ -52,21 +52,24 @@ fn check(case: &Case, format: CacheFormat, isa: Isa, threads: usize, tolerance: 
     let (keys, values) = (noise(2, positions * width), noise(3, positions * width));
     let pool = Pool::new(threads);
     let mut cache = KvCache::for_heads(1, case.heads, case.length, positions, format, format).unwrap();
-    cache.write(&pool, isa, 0, 0, &keys[..case.past * width], &values[..case.past * width]);
-    cache.write(&pool, isa, 0, case.past, &keys[case.past * width..], &values[case.past * width..]);
-    let mut scratch = AttentionScratch::new(threads, case.length, case.heads, case.group).unwrap();
+    // Blocks from the last to the first.
+    let blocks: Vec<u32> = (0..cache.block_count() as u32).rev().collect();
+    let places: Vec<usize> = (0..positions).map(|i| blocks[i / BLOCK] as usize * BLOCK + i % BLOCK).collect();
+    let (before, now) = places.split_at(case.past);
+    cache.write(&pool, isa, 0, before, &keys[..case.past * width], &values[..case.past * width]);
+    cache.write(&pool, isa, 0, now, &keys[case.past * width..], &values[case.past * width..]);
+    let mut scratch = AttentionScratch::new(threads, case.length, case.group).unwrap();
     let mut out = vec![f32::NAN; queries.len()];
     let attention = Attention {
         heads: cache.layer(0),
         head_length: case.length,
         group: case.group,
-        first: case.past,
-        tokens: case.tokens,
         window: case.window,
         scale,
         soft_cap: case.soft_cap,
     };
-    attend(&pool, isa, &attention, &queries, &mut out, &mut scratch);
+    let segments = [Segment { blocks: &blocks, first: case.past, tokens: case.tokens }];
+    attend(&pool, isa, &attention, &segments, &queries, &mut out, &mut scratch);
     for (i, (out, expected)) in out.iter().zip(expected(case, &queries, &keys, &values, scale)).enumerate() {
         let difference = (f64::from(*out) - expected).abs();
         assert!(difference < tolerance, "{} {} at {i}: {out}, not {expected}", isa.name(), format.name());

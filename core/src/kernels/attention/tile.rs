@@ -1,6 +1,6 @@
 //! The attention of one tile: scores, online softmax and weighted sums, over the instruction set's vectors.
 
-use super::{Attention, SPAN, Sums};
+use super::{Attention, Item, SPAN, Segment, Sums};
 use crate::isa::{Kernel, LANES, Simd};
 use crate::kernels::float;
 use crate::kernels::norm::bend;
@@ -9,15 +9,11 @@ use crate::model::kv_cache::{BLOCK, Block};
 /// How far ahead of the numbers in use memory is asked for.
 const AHEAD_BYTES: usize = 8192;
 
-/// The query heads of one key-value head for a few tokens, over positions `start..end`.
+/// The query heads of one key-value head for a few tokens, over some positions.
 pub(super) struct Tile<'a> {
     pub(super) attention: &'a Attention<'a>,
-    pub(super) head: usize,
-    pub(super) first_token: usize,
-    pub(super) tokens: usize,
-    /// A multiple of [`BLOCK`].
-    pub(super) start: usize,
-    pub(super) end: usize,
+    pub(super) segment: Segment<'a>,
+    pub(super) item: Item,
     pub(super) queries: &'a [f32],
 }
 
@@ -31,7 +27,9 @@ impl<'b> Kernel for TileKernel<'_, 'b> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Sums<'b> {
-        let Tile { attention, head, first_token, tokens, start, end, queries } = self.tile;
+        let Tile { attention, segment, item, queries } = self.tile;
+        let Item { head, tokens, start, end, .. } = item;
+        let first = segment.first + item.first;
         let (group, length, row) = (attention.group, attention.head_length, attention.row());
         let rows = tokens * group;
         let cache = &attention.heads[head];
@@ -47,7 +45,7 @@ impl<'b> Kernel for TileKernel<'_, 'b> {
 
         let stride = attention.heads.len() * group * length;
         for (token, scaled) in scaled.chunks_exact_mut(group * length).enumerate() {
-            let query = &queries[(first_token + token) * stride + head * group * length..][..group * length];
+            let query = &queries[(item.row + token) * stride + head * group * length..][..group * length];
             for (scaled, x) in scaled.iter_mut().zip(query) {
                 *scaled = x * attention.scale;
             }
@@ -56,10 +54,12 @@ impl<'b> Kernel for TileKernel<'_, 'b> {
         let queries = Factors { values: scaled, stride: length, rows, count: length };
         let mut span = start;
         while span < end {
-            let count = SPAN.min(end - span);
-            for block in 0..count.div_ceil(BLOCK) {
-                let out = &mut scores[block * BLOCK..];
-                match cache.keys.block(simd, span / BLOCK + block, key_scratch) {
+            // Spans begin at multiples of their length, whatever the first position.
+            let count = SPAN.min(end - span).min(SPAN - span % SPAN);
+            let blocks = &segment.blocks[span / BLOCK..][..count.div_ceil(BLOCK)];
+            for (i, &block) in blocks.iter().enumerate() {
+                let out = &mut scores[i * BLOCK..];
+                match cache.keys.block(simd, block as usize, key_scratch) {
                     Block::F32(keys) => products::<S, _, false>(simd, queries, keys, BLOCK, out, SPAN),
                     Block::F16(keys) => products::<S, _, false>(simd, queries, keys, BLOCK, out, SPAN),
                 }
@@ -69,28 +69,31 @@ impl<'b> Kernel for TileKernel<'_, 'b> {
                 if let Some(cap) = attention.soft_cap {
                     bend(simd, scores, cap);
                 }
-                let token = first_token + r / group;
-                let first = attention.start(token).saturating_sub(span).min(scores.len());
-                let last = (attention.first + token + 1).min(end).saturating_sub(span).min(scores.len());
-                scores[..first].fill(f32::NEG_INFINITY);
-                scores[last..].fill(f32::NEG_INFINITY);
+                let position = first + r / group;
+                let hidden = attention.start(position).saturating_sub(span).min(scores.len());
+                let seen = (position + 1).min(end).saturating_sub(span).min(scores.len());
+                scores[..hidden].fill(f32::NEG_INFINITY);
+                scores[seen..].fill(f32::NEG_INFINITY);
                 let factor = weigh(simd, scores, &mut sums.largest[r], &mut sums.total[r]);
+                // The vectors' exponential is not quite zero at minus infinity.
+                scores[..hidden].fill(0.0);
+                scores[seen..].fill(0.0);
                 if factor != 1.0 {
                     for value in &mut sums.values[r * row..][..row] {
                         *value *= factor;
                     }
                 }
             }
-            for block in 0..count.div_ceil(BLOCK) {
+            for (i, &block) in blocks.iter().enumerate() {
                 // What lies behind the last position was never written.
-                let seen = BLOCK.min(count - block * BLOCK);
-                let weights = Factors { values: &scores[block * BLOCK..], stride: SPAN, rows, count: seen };
-                match cache.values.block(simd, span / BLOCK + block, value_scratch) {
+                let seen = BLOCK.min(count - i * BLOCK);
+                let weights = Factors { values: &scores[i * BLOCK..], stride: SPAN, rows, count: seen };
+                match cache.values.block(simd, block as usize, value_scratch) {
                     Block::F32(values) => products::<S, _, true>(simd, weights, values, row, sums.values, row),
                     Block::F16(values) => products::<S, _, true>(simd, weights, values, row, sums.values, row),
                 }
             }
-            span += SPAN;
+            span += count;
         }
         sums
     }

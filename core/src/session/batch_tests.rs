@@ -1,0 +1,147 @@
+//! Several sequences in one step, and what sequences share.
+
+use super::tests::{PROMPT, largest_difference, model, never, options, session};
+use super::*;
+
+const OTHER: [u32; 12] = [1, 300, 44, 61, 72, 410, 211, 305, 306, 29, 7, 18];
+
+fn alone(model: &Arc<Model>, options: SessionOptions, tokens: &[u32]) -> Vec<f32> {
+    let mut session = session(model, options);
+    session.evaluate(tokens, Logits::Last, &never).unwrap();
+    session.logits().to_vec()
+}
+
+fn last(sequence: SequenceId, tokens: &[u32]) -> Work<'_> {
+    Work { sequence, tokens, wanted: Logits::Last }
+}
+
+#[test]
+fn sequences_of_one_step_do_not_touch_each_other() {
+    let Some(model) = model() else { return };
+    for format in [CacheFormat::F32, CacheFormat::F16, CacheFormat::Q8_0] {
+        let options = SessionOptions { sequences: 3, batch: 32, threads: 2, ..options(format) };
+        let mut together = session(&model, options);
+        let (a, _) = together.begin(&PROMPT);
+        let (b, _) = together.begin(&OTHER);
+        let main = Session::MAIN;
+        together.step(&[last(a, &PROMPT), last(b, &OTHER), last(main, &PROMPT[..7])], &never).unwrap();
+        for (id, tokens) in [(a, &PROMPT[..]), (b, &OTHER), (main, &PROMPT[..7])] {
+            assert_eq!(together.tokens_of(id), tokens);
+            let difference = largest_difference(together.logits_of(id), &alone(&model, options, tokens));
+            assert!(
+                difference < if format == CacheFormat::Q8_0 { 0.3 } else { 0.02 },
+                "{}: {difference}",
+                format.name()
+            );
+        }
+    }
+}
+
+#[test]
+fn with_few_tokens_the_logits_are_those_of_each_token_alone() {
+    let Some(model) = model() else { return };
+    for isa in Isa::available() {
+        for threads in [1, 2] {
+            for length in [1, 30, 37] {
+                let options = SessionOptions { sequences: 3, isa, threads, ..options(CacheFormat::F16) };
+                let mut steps = session(&model, options);
+                steps.evaluate(&PROMPT[..length], Logits::None, &never).unwrap();
+                let mut expected = Vec::new();
+                for token in OTHER[..6].chunks(1) {
+                    steps.evaluate(token, Logits::Last, &never).unwrap();
+                    expected.extend_from_slice(steps.logits());
+                }
+                let mut together = session(&model, options);
+                together.evaluate(&PROMPT[..length], Logits::None, &never).unwrap();
+                let (other, _) = together.begin(&[]);
+                let work = Work { sequence: Session::MAIN, tokens: &OTHER[..6], wanted: Logits::All };
+                together.step(&[last(other, &PROMPT[..2]), work], &never).unwrap();
+                assert!(together.logits() == expected, "{}, {threads} threads, after {length}", isa.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn long_contexts_are_split_without_a_trace_in_the_logits() {
+    let Some(model) = model() else { return };
+    let long: Vec<u32> = (0..1100).map(|i| 3 + i * 7 % 400).collect();
+    let options = SessionOptions { context_length: 1200, threads: 2, ..options(CacheFormat::F16) };
+    let mut steps = session(&model, options);
+    // 1022 to 1026: across a border between the parts of attention.
+    steps.evaluate(&long[..1022], Logits::None, &never).unwrap();
+    let mut expected = Vec::new();
+    for token in long[1022..1027].chunks(1) {
+        steps.evaluate(token, Logits::Last, &never).unwrap();
+        expected.extend_from_slice(steps.logits());
+    }
+    steps.truncate(1022);
+    steps.evaluate(&long[1022..1027], Logits::All, &never).unwrap();
+    assert!(steps.logits() == expected);
+}
+
+#[test]
+fn a_shared_beginning_is_evaluated_once_and_written_by_nobody_else() {
+    let Some(model) = model() else { return };
+    let options = SessionOptions { sequences: 4, ..options(CacheFormat::F32) };
+    let mut session = session(&model, options);
+    session.evaluate(&PROMPT, Logits::Last, &never).unwrap();
+    let expected = session.logits().to_vec();
+    let prompt = [&PROMPT[..37], &OTHER].concat();
+    let (id, shared) = session.begin(&prompt);
+    assert_eq!(shared, 37);
+    session.step(&[last(id, &prompt[37..])], &never).unwrap();
+    assert!(largest_difference(session.logits_of(id), &alone(&model, options, &prompt)) < 1e-3);
+    // The main sequence still has its own tokens there.
+    session.truncate(39);
+    session.evaluate(&PROMPT[39..], Logits::Last, &never).unwrap();
+    assert!(largest_difference(session.logits(), &expected) < 1e-3);
+}
+
+#[test]
+fn an_ended_sequence_serves_the_next_and_gives_way_to_a_large_one() {
+    let Some(model) = model() else { return };
+    let mut session = session(&model, options(CacheFormat::F16));
+    session.evaluate(&PROMPT, Logits::Last, &never).unwrap();
+    assert_eq!(session.reuse(&OTHER), 1);
+    session.evaluate(&OTHER[1..], Logits::Last, &never).unwrap();
+    assert_eq!(session.reuse(&PROMPT), PROMPT.len() - 1);
+    assert_eq!(session.reuse(&[9; 120]), 0);
+    session.evaluate(&[9; 120], Logits::Last, &never).unwrap();
+    assert!(session.reuse(&PROMPT) < PROMPT.len() - 1);
+}
+
+#[test]
+fn steps_that_cannot_be_made_are_refused_and_change_nothing() {
+    let Some(model) = model() else { return };
+    let mut session = session(&model, SessionOptions { context_length: 64, ..options(CacheFormat::F16) });
+    let (a, _) = session.begin(&[]);
+    session.step(&[last(a, &PROMPT)], &never).unwrap();
+    let twice = session.step(&[last(a, &[1]), last(a, &[2])], &never).unwrap_err();
+    assert!(twice.message().contains("twice"), "{twice}");
+    let unknown = session.step(&[last(SequenceId(7), &[1])], &never).unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::InvalidArgument);
+    // A context of 64 has two blocks; the first sequence takes both.
+    let full = session.step(&[last(a, &[1]), last(Session::MAIN, &[1])], &never).unwrap_err();
+    assert_eq!(full.kind(), ErrorKind::ContextFull);
+    assert_eq!((session.tokens_of(a), session.len()), (&PROMPT[..], 0));
+    session.end(a);
+    session.evaluate(&PROMPT, Logits::Last, &never).unwrap();
+}
+
+#[test]
+fn a_saved_beginning_is_found_again_by_another_session() {
+    let Some(model) = model() else { return };
+    for format in [CacheFormat::F16, CacheFormat::Q8_0] {
+        let mut first = session(&model, options(format));
+        first.evaluate(&PROMPT, Logits::Last, &never).unwrap();
+        let state = first.save_beginning(Session::MAIN, 33).unwrap();
+        let mut second = session(&model, options(format));
+        second.evaluate(&OTHER, Logits::None, &never).unwrap();
+        assert_eq!(second.remember(&state).unwrap(), &PROMPT[..33]);
+        assert_eq!(second.tokens(), OTHER);
+        assert_eq!(second.reuse(&PROMPT), 33);
+        second.evaluate(&PROMPT[33..], Logits::Last, &never).unwrap();
+        assert!(largest_difference(second.logits(), first.logits()) < 0.3);
+    }
+}
