@@ -43,6 +43,9 @@ class EngineConfig:
         key_format: number format of the keys in the KV cache.
         value_format: number format of the values in the KV cache.
         gpu_layers: layers to run on a GPU, -1 for all; needs a GPU build of the llama.cpp backend.
+        draft: what guesses the next tokens, so that several are evaluated at once: `ngram` looks in the text so far for
+            what followed the same words, a path names a small model of the same family, `off` is plain decoding. The
+            text is the same with all of them.
 
     Raises:
         InvalidArgument: if a value is out of its range or a choice unknown.
@@ -56,6 +59,7 @@ class EngineConfig:
     key_format: CacheFormat = "f16"
     value_format: CacheFormat = "f16"
     gpu_layers: int = 0
+    draft: str = "ngram"
 
     def __post_init__(self) -> None:
         _require_choice("engine", self.engine, get_args(EngineName))
@@ -63,6 +67,8 @@ class EngineConfig:
         _require_choice("value_format", self.value_format, get_args(CacheFormat))
         if not isinstance(self.isa, str):
             raise InvalidArgument(f"isa must be a name, got {self.isa!r}")
+        if not isinstance(self.draft, str) or not self.draft:
+            raise InvalidArgument(f"draft must be ngram, off or the path of a model, got {self.draft!r}")
         if self.context_length is not None:
             require_whole("context_length", self.context_length, 0)
         require_whole("threads", self.threads, 0, None)

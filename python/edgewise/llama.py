@@ -23,7 +23,7 @@ from edgewise.dropin.arguments import (
 )
 from edgewise.dropin.completion import Request, chunks, whole
 from edgewise.dropin.conveniences import Conveniences
-from edgewise.dropin.hooks import LogitsProcessorList, StoppingCriteriaList, adjuster, stopper
+from edgewise.dropin.hooks import CallersDrafter, LogitsProcessorList, StoppingCriteriaList, adjuster, stopper
 from edgewise.dropin.low_level import RANDOM_SEED, LlamaState, LowLevel, first_seed
 from edgewise.dropin.opening import as_value_error, require_path
 from edgewise.dropin.vocabulary import Vocabulary
@@ -67,7 +67,9 @@ class Llama(Vocabulary, LowLevel, Conveniences):
             op_offload, swa_full, no_perf, lora_scale, numa: accepted; they change nothing here.
         kv_overrides, rope_scaling_type, attention_type, rope_freq_base, rope_freq_scale, yarn_ext_factor,
             yarn_attn_factor, yarn_beta_fast, yarn_beta_slow, yarn_orig_ctx, lora_base, lora_path, chat_handler,
-            draft_model, tokenizer, spm_infill: not supported; anything but the default is an UnsupportedError.
+            tokenizer, spm_infill: not supported; anything but the default is an UnsupportedError.
+        draft_model: a function from the tokens so far to those that it expects next, for speculative decoding; by
+            default they are looked up in the text so far. The answers are the same with and without.
         outdated: arguments of older versions are accepted and mean nothing, as there.
 
     Raises:
@@ -118,7 +120,7 @@ class Llama(Vocabulary, LowLevel, Conveniences):
         numa: bool | int = False,
         chat_format: str | None = None,
         chat_handler: object = None,
-        draft_model: object = None,
+        draft_model: Any = None,
         tokenizer: object = None,
         type_k: int | None = None,
         type_v: int | None = None,
@@ -138,6 +140,8 @@ class Llama(Vocabulary, LowLevel, Conveniences):
         self.verbose = verbose
         self.model_path = model_path
         refuse(self._arguments, NOT_IN_CONSTRUCTOR)
+        if draft_model is not None and not callable(draft_model):
+            raise InvalidArgument(f"draft_model must be a function from tokens to tokens, got {draft_model!r}")
         embeddings.pooling_name(pooling_type)
         config = load_config(
             {
@@ -167,7 +171,11 @@ class Llama(Vocabulary, LowLevel, Conveniences):
             self._tokenizer: _core.Tokenizer | None = _core.Tokenizer(file)
             return file.metadata()
         self._engine = engines.open(self.model_path, config)
-        self._tokenizer = self._engine.tokenizer if isinstance(self._engine, NativeEngine) else None
+        self._tokenizer = None
+        if isinstance(self._engine, NativeEngine):
+            self._tokenizer = self._engine.tokenizer
+            if self._arguments["draft_model"] is not None:
+                self._engine.draft_with(lambda: CallersDrafter(self._arguments["draft_model"]))
         return self._engine.metadata
 
     def create_completion(

@@ -248,7 +248,6 @@ def test_memory_that_is_not_there_is_a_value_error_and_refused_by_the_system(sto
     "argument",
     [
         {"kv_overrides": {"a": 1}},
-        {"draft_model": object()},
         {"chat_handler": object()},
         {"lora_path": "adapter.gguf"},
         {"rope_freq_base": 1e6},

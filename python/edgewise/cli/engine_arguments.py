@@ -39,9 +39,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--cache-type-k", choices=get_args(CacheFormat), dest="key_format", help="format of the key cache"
     )
     group.add_argument("--cache-type-v", choices=get_args(CacheFormat), dest="value_format", help="of the value cache")
+    group.add_argument(
+        "--draft",
+        metavar="HOW",
+        help="what guesses the next tokens (for speed, the text stays the same): ngram, off, or a small model's path",
+    )
 
 
 def config(arguments: argparse.Namespace) -> EngineConfig:
     """The configuration that they ask for."""
-    names = ("context_length", "threads", "batch", "isa", "engine", "gpu_layers", "key_format", "value_format")
+    names = ("context_length", "threads", "batch", "isa", "engine", "gpu_layers", "key_format", "value_format", "draft")
     return load_config({name: getattr(arguments, name) for name in names})

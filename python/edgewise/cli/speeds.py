@@ -15,7 +15,8 @@ def line(timings: Timings) -> str:
         f"first token {timings.time_to_first_token_s * 1e3:.0f} ms",
         f"prefill {timings.evaluated_tokens} tokens at {timings.prefill_tokens_per_second:.1f}/s"
         + (f" ({timings.cached_tokens} cached)" if timings.cached_tokens else ""),
-        f"decode {timings.generated_tokens} tokens at {timings.decode_tokens_per_second:.1f}/s",
+        f"decode {timings.generated_tokens} tokens at {timings.decode_tokens_per_second:.1f}/s"
+        + (f" ({timings.accepted_tokens} of {timings.drafted_tokens} guessed)" if timings.drafted_tokens else ""),
     ]
     if timings.peak_memory_bytes:
         parts.append(f"peak memory {timings.peak_memory_bytes / 1e6:.0f} MB")
@@ -32,5 +33,7 @@ def data(timings: Timings) -> dict[str, float | int]:
         "cached_tokens": timings.cached_tokens,
         "decode_tokens": timings.generated_tokens,
         "decode_tokens_per_second": timings.decode_tokens_per_second,
+        "drafted_tokens": timings.drafted_tokens,
+        "accepted_tokens": timings.accepted_tokens,
         "peak_memory_bytes": timings.peak_memory_bytes,
     }

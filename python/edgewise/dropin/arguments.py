@@ -27,7 +27,6 @@ NOT_IN_CONSTRUCTOR: dict[str, tuple[Any, ...]] = {
     "lora_base": (None,),
     "lora_path": (None,),
     "chat_handler": (None,),
-    "draft_model": (None,),
     "tokenizer": (None,),
     "spm_infill": (False,),
 }

@@ -1,4 +1,4 @@
-"""Functions of the caller that see every token: logits processors and stopping criteria. They need numpy."""
+"""Functions of the caller that see every token: logits processors, stopping criteria, draft models. They need numpy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from edgewise.errors import UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -61,6 +61,25 @@ def stopper(criteria: Any) -> Callable[[list[int], bytes], bool] | None:
         return bool(apply(np.array(tokens, dtype=np.intc), np.frombuffer(logits, dtype=np.single).copy()))
 
     return should_stop
+
+
+class CallersDrafter:
+    """A function from tokens to the tokens that it expects next, such as llama_cpp's `LlamaPromptLookupDecoding`.
+
+    Args:
+        draft_model: called as `draft_model(tokens)`.
+    """
+
+    is_free = False
+    likeness = 0
+
+    def __init__(self, draft_model: Callable[[Tokens], npt.NDArray[np.intc]]) -> None:
+        self._draft_model = draft_model
+        self._np = require_numpy("draft_model")
+
+    def propose(self, tokens: Sequence[int], count: int) -> list[int]:
+        """The first `count` tokens that the function expects."""
+        return [int(token) for token in self._draft_model(self._np.array(tokens, dtype=self._np.intc))[:count]]
 
 
 def require_numpy(what: str) -> Any:

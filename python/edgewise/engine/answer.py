@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from edgewise import _core
@@ -15,12 +16,14 @@ if TYPE_CHECKING:
     from edgewise.engine.native import NativeEngine
     from edgewise.engine.protocol import FinishReason, GenerateOptions
 
+    Sampled = tuple[int, float | None, list[tuple[int, float]]]
+
 
 class Answer:
     """Iterates over the pieces of an answer; see `edgewise.engine.protocol.Generation`.
 
-    The work is done when a piece is asked for. The token that was shown last is not evaluated yet: its turn comes with
-    the next piece.
+    The work is done when a piece is asked for. The token that was sampled last is not evaluated yet: its turn comes
+    with the next step. A step gives one token, and more where guesses were right (see `edgewise.engine.speculation`).
 
     Args:
         engine: whose session is used.
@@ -48,6 +51,8 @@ class Answer:
         self._should_stop = should_stop
         self._top_logprobs = min(options.top_logprobs, engine.vocabulary_size) if options.logprobs else None
         self._text = _core.TextStream(list(options.stop))
+        self._speculation = engine.speculation() if adjust is None and should_stop is None else None
+        self._sampled: deque[Sampled] = deque()  # tokens that no piece tells of yet
         self._sampler = options.sampler()
         self._finish_reason: FinishReason | None = None
         self._is_over = False
@@ -83,6 +88,8 @@ class Answer:
             prefill_s=self._prefill_s,
             decode_s=self._decode_s,
             peak_memory_bytes=peak_memory_bytes(),
+            drafted_tokens=self._speculation.drafted if self._speculation else 0,
+            accepted_tokens=self._speculation.accepted if self._speculation else 0,
         )
 
     def __iter__(self) -> Iterator[Piece]:
@@ -90,19 +97,22 @@ class Answer:
 
     def __next__(self) -> Piece:
         while not self._is_over:
-            held_all_along = self._engine.turns.take(self)
-            try:
-                piece = self._step(held_all_along)
-            except BaseException:
-                self.close()
-                raise
+            piece = self._show(*self._sampled.popleft()) if self._sampled else self._next()
             if self._is_over:
                 self._engine.turns.leave(self)
-            else:
-                self._engine.turns.rest(self)
             if piece is not None:
                 return piece
         raise StopIteration
+
+    def _next(self) -> Piece | None:
+        held_all_along = self._engine.turns.take(self)
+        try:
+            piece = self._step(held_all_along)
+        except BaseException:
+            self.close()
+            raise
+        self._engine.turns.rest(self)
+        return piece
 
     def close(self) -> None:
         """Stops; what was generated stays in the KV cache."""
@@ -117,35 +127,58 @@ class Answer:
         """The next token; None if the answer ended without one."""
         started_s = time.perf_counter()
         session = self._engine.session
-        if not self._is_started:
-            self._prefill(session)
-        elif held_all_along:
-            session.evaluate(self._tokens[-1:])
-        else:
-            session.evaluate(self._tokens[session.reuse(self._tokens) :])
+        guesses = self._go_on(session, held_all_along) if self._is_started else self._prefill(session)
         if self._limit == 0:
             return self._end("length")
         if self._should_stop is not None and self._should_stop(self._tokens, session.logits()):
             return self._end("stop")
-        piece = self._sample(session)
+        self._sample(session, guesses)
         now_s = time.perf_counter()
         if self._first_token_s == 0.0:
             self._first_token_s = now_s - self._started_s
         else:
             self._decode_s += now_s - started_s
-        return piece
+        return self._show(*self._sampled.popleft())
 
-    def _prefill(self, session: _core.Session) -> None:
+    def _prefill(self, session: _core.Session) -> list[int]:
         started_s = time.perf_counter()
         self._cached = session.reuse(self._tokens)
         session.evaluate(self._tokens[self._cached :])
         self._evaluated = len(self._tokens) - self._cached
         self._prefill_s = time.perf_counter() - started_s
         self._is_started = True
+        return []
 
-    def _sample(self, session: _core.Session) -> Piece | None:
-        adjusted = None if self._adjust is None else self._adjust(self._tokens, session.logits())
-        token, logprob, top = session.sample(self._sampler, top_logprobs=self._top_logprobs, logits=adjusted)
+    def _go_on(self, session: _core.Session, held_all_along: bool) -> list[int]:
+        """Evaluates the last token, and guesses behind it, which it gives."""
+        start = len(self._tokens) - 1 if held_all_along else session.reuse(self._tokens)
+        last = self._tokens[start:]
+        if self._speculation is None or len(last) > 1:
+            session.evaluate(last)
+            return []
+        left = self._limit - (len(self._tokens) - self._prompt_tokens)
+        started_s = time.perf_counter()
+        guesses = self._speculation.propose(self._tokens, left - 1)
+        guessed_s = time.perf_counter()
+        session.evaluate(last + guesses, all_logits=True)
+        self._speculation.took(1 + len(guesses), time.perf_counter() - guessed_s, guessed_s - started_s)
+        return guesses
+
+    def _sample(self, session: _core.Session, guesses: list[int]) -> None:
+        """Samples the next token, and the one behind it for every guess that was right."""
+        for row in range(len(guesses) + 1):
+            adjusted = None if self._adjust is None else self._adjust(self._tokens, session.logits())
+            sampled = session.sample(self._sampler, top_logprobs=self._top_logprobs, logits=adjusted, row=row)
+            self._sampled.append(sampled)
+            if row == len(guesses) or sampled[0] != guesses[row] or self._engine.tokenizer.is_end(sampled[0]):
+                break
+        if self._speculation is not None:
+            self._speculation.saw(guesses, [token for token, _, _ in self._sampled])
+        if len(self._sampled) <= len(guesses):
+            session.truncate(len(self._tokens) + len(self._sampled) - 1)
+
+    def _show(self, token: int, logprob: float | None, top: list[tuple[int, float]]) -> Piece | None:
+        """The piece of a sampled token; None if it ends the answer without further text."""
         if self._engine.tokenizer.is_end(token):
             return self._end("stop", token)
         self._tokens.append(token)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from edgewise import _core
 from edgewise.config import LARGEST
 from edgewise.engine.answer import Answer
+from edgewise.engine.draft_model import DraftModel, open_draft_model
 from edgewise.engine.protocol import Engine, GenerateOptions
+from edgewise.engine.speculation import Controller, NGramDrafter, Speculation
 from edgewise.engine.turns import Turns
 from edgewise.errors import ContextFull, InvalidArgument
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from edgewise.config import EngineConfig
+    from edgewise.engine.speculation import Drafter
 
 
 class NativeEngine(Engine):
@@ -53,6 +56,13 @@ class NativeEngine(Engine):
             threads=min(config.threads, LARGEST),
         )
         self._turns = Turns()
+        self._draft: Callable[[], Speculation] | None = None
+        self._draft_engine: NativeEngine | None = None
+        if config.draft == "ngram":
+            self.draft_with(NGramDrafter)
+        elif config.draft != "off":
+            draft_engine = self._draft_engine = open_draft_model(config.draft, self, config)
+            self.draft_with(lambda: DraftModel(draft_engine))
         self.load_s = time.perf_counter() - started
 
     @property
@@ -95,6 +105,15 @@ class NativeEngine(Engine):
     def turns(self) -> Turns:
         """Who may use the session now."""
         return self._turns
+
+    def speculation(self) -> Speculation | None:
+        """What guesses the next tokens of an answer; none if that is off."""
+        return self._draft() if self._draft is not None else None
+
+    def draft_with(self, make: Callable[[], Drafter]) -> None:
+        """Lets another drafter guess; `make` is called for each answer."""
+        controller = Controller(is_free=make().is_free)
+        self._draft = lambda: Speculation(make(), controller)
 
     def tokenize(self, text: str | bytes, *, add_special: bool = True, parse_special: bool = False) -> list[int]:
         """Text to token ids; see `Engine.tokenize`."""
@@ -148,6 +167,8 @@ class NativeEngine(Engine):
         if self._session is not None:
             with self.exclusive():
                 self._session = None
+            if self._draft_engine is not None:
+                self._draft_engine.close()
 
     def __enter__(self) -> Self:
         return self

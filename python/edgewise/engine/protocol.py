@@ -166,6 +166,8 @@ class Timings:
         prefill_s: seconds spent on evaluating the prompt.
         decode_s: seconds spent on the tokens after the first.
         peak_memory_bytes: the most memory that this process has had resident; 0 where the system does not say.
+        drafted_tokens: tokens that speculative decoding guessed.
+        accepted_tokens: guesses that were right.
     """
 
     load_s: float
@@ -176,6 +178,8 @@ class Timings:
     prefill_s: float
     decode_s: float
     peak_memory_bytes: int
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
 
     @property
     def prefill_tokens_per_second(self) -> float:
