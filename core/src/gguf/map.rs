@@ -46,6 +46,10 @@ pub(super) fn map(path: &Path) -> Result<Bytes> {
     // SAFETY: the map is read-only and lives as long as the file's bytes are used. What remains is a promise of the caller,
     // written at `Gguf::open`: nobody changes or cuts the file meanwhile, which replacing it by rename never does.
     let map = unsafe { Mmap::map(&file) }.map_err(|error| io_error(&error, "cannot be mapped"))?;
+    // Fewer, larger pages, where the file system has them and the file is not cached in small ones already: on virtual
+    // machines the reads of small pages cost more than the bytes. Elsewhere the advice is refused, which is fine.
+    #[cfg(target_os = "linux")]
+    let _ = map.advise(memmap2::Advice::HugePage);
     Ok(Bytes::Mapped(map))
 }
 
