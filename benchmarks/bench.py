@@ -1,154 +1,141 @@
-"""Speed, start-up and memory of Edgewise, beside llama.cpp in the same run, the two in turn.
+"""Speed, start-up and memory of Edgewise, beside llama.cpp in the same run, the engines in turn.
 
-python benchmarks/bench.py                                     the model of the targets: llama3.2-1b, q4_k_m
-python benchmarks/bench.py --shape qwen3-0.6b --format q8_0    another shape; weights are random
+python benchmarks/bench.py                                     every part, every format; `make bench` keeps the result
+python benchmarks/bench.py --only decode,prefill --formats q4_k_m
+python benchmarks/bench.py --peer PYTHON --peer PYTHON         two builds of llama.cpp, one in each interpreter
+python benchmarks/bench.py --shape qwen3-0.6b                  another shape; weights are random
 python benchmarks/bench.py --model FILE                        a file of yours
 """
 
 import argparse
-import importlib.util
+import dataclasses
 import json
-import subprocess
+import shlex
 import sys
-import time
+from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
-from statistics import median
-from typing import Any
 
 from edgewise import _core
-from make_model import FOLDER, make_model
+from make_model import FOLDER
 from random_model.known_shapes import KNOWN_SHAPES
 from random_model.recipe import MIXES
-from speed.ceilings import limits, measure_ceilings, work_of
+from speed import report
+from speed.divergence import WINDOW
+from speed.document import record
 from speed.machine import ROOT, describe_machine
-from speed.report import ratios, summarize, table
-
-PEER_COMMAND = f"{sys.executable} -m pip install --no-binary llama-cpp-python llama-cpp-python"
+from speed.measure import measure
+from speed.peers import Peer, find_peers
+from speed.plan import HEADLINE_FORMATS, PARTS, Suite
+from speed.quality import Quality, measure_quality, quality_table
+from speed.quality_models import random_models, trained_models
+from speed.rows import rows_of
+from speed.verdict import conclusion
 
 
 def main() -> None:
-    """Run the benchmark that the arguments describe."""
+    """Run the parts that the arguments choose."""
     arguments = _arguments()
     machine = describe_machine()
-    path = _model(arguments)
-    _warm(path)
-    engines = ["edgewise"]
-    if importlib.util.find_spec("llama_cpp"):
-        engines.append("llama.cpp")
-    facts: dict[str, Any] = {}
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in engines}
-    ceilings: list[dict[str, float]] = []
-    for index in range(arguments.rounds):
-        ceilings.append(measure_ceilings("auto", arguments.threads))
-        for name in engines:
-            print(f"round {index + 1} of {arguments.rounds}: {name}", file=sys.stderr)
-            found = _measure(name, path, arguments)
-            facts[name] = found["facts"]
-            runs[name].append(found["figures"])
-    summaries = {name: summarize(runs[name]) for name in engines}
+    peers = find_peers(arguments.peer)
+    suite = _suite(arguments)
+    measured = [measure(job, peers) for job in suite.jobs()]
+    qualities = _qualities(suite, peers, arguments.smoke) if "quality" in suite.parts else []
+    rows = [row for one in measured for row in rows_of(one, suite.parts)]
+    verdicts = [verdict for row in rows for verdict in row.verdicts()]
+    verdicts += [verdict for quality in qualities for verdict in quality.verdicts()]
+    tables = [report.table(part, of_part) for part in PARTS if (of_part := [row for row in rows if row.part == part])]
+    if qualities:
+        tables.append(quality_table(qualities))
+    own = {"version": _core.VERSION, "threads": suite.threads, "isa": suite.isa}
+    text = "\n\n".join(
+        [
+            report.header(machine, own, peers, suite.rounds),
+            report.ceilings(measured),
+            *tables,
+            conclusion(verdicts),
+        ]
+    )
+    print(text)
+    command = _command(sys.argv[1:])
     result = {
+        "command": command,
         "machine": machine,
-        "model": {"file": path.name, "bytes": path.stat().st_size},
-        "settings": {key: getattr(arguments, key) for key in ("context", "threads", "decode", "prefill", "rounds")},
-        "engines": facts,
-        "ceilings": ceilings,
-        "limits": limits({key: median(run[key] for run in ceilings) for key in ceilings[0]}, work_of(path)),
-        "runs": runs,
-        "summaries": summaries,
-        "times_better": ratios(summaries["edgewise"], summaries["llama.cpp"]) if len(engines) > 1 else None,
+        "peers": [dataclasses.asdict(peer) for peer in peers],
+        "measured": [dataclasses.asdict(one) for one in measured],
+        "rows": [dataclasses.asdict(row) for row in rows],
+        "quality": [dataclasses.asdict(quality) for quality in qualities],
+        "verdicts": [dataclasses.asdict(verdict) for verdict in verdicts],
     }
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(result, indent=1) + "\n")
-    _print(result)
+    arguments.json.write_text(json.dumps(result, indent=1, default=str) + "\n")
     print(f"figures of every run: {arguments.json}", file=sys.stderr)
+    if arguments.record:
+        record(arguments.record, command, text, date.today())
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, help="a GGUF file; by default one is made")
-    parser.add_argument("--shape", choices=sorted(KNOWN_SHAPES), default="llama3.2-1b", help="of the model to make")
-    parser.add_argument("--format", choices=sorted(MIXES), default="q4_k_m", help="of the model to make")
-    parser.add_argument("--threads", type=int, help="for both engines; by default what Edgewise chooses")
-    parser.add_argument("--context", type=int, default=2048, help="tokens of context")
-    parser.add_argument("--decode", type=int, default=64, help="tokens to decode in an empty context")
-    parser.add_argument("--prefill", type=int, default=256, help="tokens of the prompt to prefill")
-    parser.add_argument("--rounds", type=int, default=5, help="processes per engine")
+    parser.add_argument("--only", type=_names(PARTS), default=PARTS, help=f"some of {','.join(PARTS)}")
+    parser.add_argument("--formats", type=_names(MIXES), default=HEADLINE_FORMATS, help="of the models to make")
+    parser.add_argument("--rounds", type=int, default=5, help="processes per engine for the headline figures")
+    parser.add_argument("--peer", action="append", default=[], metavar="PYTHON", help="has a build of llama-cpp-python")
+    parser.add_argument("--shape", choices=sorted(KNOWN_SHAPES), default="llama3.2-1b", help="of the models to make")
+    parser.add_argument("--model", type=Path, help="a GGUF file to measure in place of those")
+    parser.add_argument("--threads", type=int, help="of every engine; by default what Edgewise chooses")
+    parser.add_argument("--isa", choices=_core.instruction_sets(), help="of Edgewise; by default the best")
     parser.add_argument("--json", type=Path, default=ROOT / "build" / "bench.json", help="where all figures go")
-    parser.add_argument("--smoke", action="store_true", help="one short round on a tiny model: does it run?")
+    parser.add_argument("--record", type=Path, help="a document whose end becomes the result")
+    parser.add_argument("--smoke", action="store_true", help="one round with tiny models: does everything run?")
     arguments = parser.parse_args()
     if arguments.model and not arguments.model.exists():
         parser.error(f"{arguments.model} does not exist")
-    if arguments.smoke:
-        arguments.shape, arguments.rounds, arguments.decode, arguments.prefill, arguments.context = "tiny", 1, 4, 16, 64
-    arguments.threads = arguments.threads or _core.choose_threads().threads
     return arguments
 
 
-def _model(arguments: argparse.Namespace) -> Path:
-    if arguments.model:
-        return Path(arguments.model).resolve()
-    path = FOLDER / f"{arguments.shape}-{arguments.format}.gguf"
-    if not path.exists():
-        print(f"making {path}", file=sys.stderr)
-        make_model(path, arguments.shape, arguments.format)
-    return path
+def _names(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    """A parser of comma-separated names, each one of `known`."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        names = tuple(text.split(","))
+        for name in names:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+        return names
+
+    return parse
 
 
-def _warm(path: Path) -> None:
-    """Read the file once: every run finds it in the page cache."""
-    with path.open("rb", buffering=0) as file:
-        while file.read(1 << 24):
-            pass
-
-
-def _measure(engine: str, path: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """One run of one engine in a process of its own."""
-    command = [sys.executable, "-m", "speed.worker", engine, str(path)]
-    for key in ("context", "threads", "decode", "prefill"):
-        command += [f"--{key}", str(getattr(arguments, key))]
-    command += ["--started", str(time.monotonic())]
-    done = subprocess.run(command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def _share(work: str, rates: dict[str, float], most: dict[str, float]) -> str:
-    key = f"{work}_tokens_per_second"
-    return f"{work} can reach {most[key]:.1f} tokens/s, edgewise has {rates[key] / most[key]:.0%} of that"
-
-
-def _print(result: dict[str, Any]) -> None:
-    machine, model, settings = result["machine"], result["model"], result["settings"]
-    own = result["engines"]["edgewise"]
-    quota = "" if machine["quota"] is None else f", quota {machine['quota']:g}"
-    print(f"machine   {machine['cpu']}, {machine['cpus']} CPUs{quota}, {machine['architecture']}")
-    print(f"edgewise  {own['version']}, commit {machine['commit']}, isa {own['isa']}, {own['threads']} threads")
-    if len(result["engines"]) > 1:
-        peer = result["engines"]["llama.cpp"]
-        print(f"peer      llama-cpp-python {peer['version']}, {peer['threads']} threads, built with {peer['isa']}")
-    else:
-        print(f"peer      llama-cpp-python is not installed, so there is nothing to compare with: {PEER_COMMAND}")
-    print(
-        f"model     {model['file']}, {model['bytes'] / 1e6:.1f} MB in the page cache; context {settings['context']}, "
-        f"KV cache f16, {own['cache_bytes'] / 1e6:.1f} MB"
+def _suite(arguments: argparse.Namespace) -> Suite:
+    return Suite(
+        parts=arguments.only,
+        formats=arguments.formats,
+        shape="tiny" if arguments.smoke else arguments.shape,
+        small_shape="tiny" if arguments.smoke else "smollm2-135m",
+        file=arguments.model and arguments.model.resolve(),
+        isa=arguments.isa or _core.instruction_sets()[-1],
+        instruction_sets=tuple(_core.instruction_sets()),
+        threads=arguments.threads or (1 if arguments.smoke else _core.choose_threads().threads),
+        rounds=1 if arguments.smoke else arguments.rounds,
+        folder=FOLDER,
     )
-    print(
-        f"work      {settings['decode']} tokens from an empty context, then a prompt of {settings['prefill']} tokens\n"
-        "both      the same random token ids, greedy, mmap, batch 512; the rest is each engine's default"
-    )
-    print(f"figures   median (least - most) of {settings['rounds']} processes per engine, in turn\n")
-    print(table(result["summaries"]))
-    own_rates = {key: result["summaries"]["edgewise"][key]["median"] for key in result["limits"]}
-    bandwidth, peak = (median(run[key] for run in result["ceilings"]) for key in ("read_bandwidth", "int8_peak"))
-    print(
-        f"\nread bandwidth {bandwidth / 1e9:.1f} GB/s: {_share('decode', own_rates, result['limits'])}\n"
-        f"int8 peak {peak / 1e9:.0f} billion multiply-adds/s: {_share('prefill', own_rates, result['limits'])}"
-    )
-    if machine["load"] > 0.5 * machine["cpus"]:
-        print(f"warning: other work kept {machine['load']:.1f} CPUs busy at the start; these figures say little")
-    peak_bytes = result["summaries"]["edgewise"]["peak_memory_bytes"]["median"]
-    beyond = (peak_bytes - model["bytes"] - own["cache_bytes"]) / 1e6
-    print(f"peak memory of edgewise beyond file and KV cache: {beyond:.1f} MB")
+
+
+def _qualities(suite: Suite, peers: Sequence[Peer], is_smoke: bool) -> list[Quality]:
+    """What the kernels lose, on trained and on random models."""
+    models = [
+        *trained_models(suite.folder, suite.formats, peers, WINDOW * (1 if is_smoke else 8)),
+        *random_models(suite.folder, "tiny" if is_smoke else "mini", suite.formats, WINDOW * (1 if is_smoke else 2)),
+    ]
+    return [measure_quality(model, suite.isa, suite.threads) for model in models]
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """What was typed, without the folders of this machine."""
+    words = ["python", "benchmarks/bench.py"]
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        words.append("PYTHON" if before == "--peer" else Path(word).name if before == "--model" else word)
+    return shlex.join(words)
 
 
 if __name__ == "__main__":

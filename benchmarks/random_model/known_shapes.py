@@ -8,6 +8,9 @@ KNOWN_SHAPES = {
     "tiny": Shape(
         "llama", 2, 256, 512, 4, 2, 64, 512, rope_freq_base=500000.0, rope_factors="freqs", is_tied=True
     ),
+    "mini": Shape(
+        "llama", 8, 512, 1536, 8, 4, 64, 4096, rope_freq_base=500000.0, rope_factors="freqs", is_tied=True
+    ),
     "smollm2-135m": Shape(
         "llama", 30, 576, 1536, 9, 3, 64, 49152, 8192, 100000.0, special_count=17, pre_tokenizer="smollm", is_tied=True
     ),

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from edgewise import _core
 
-_BUFFER_BYTES = 1 << 28
+_LEAST_BUFFER_BYTES = 1 << 26
+_MOST_BUFFER_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -31,19 +32,16 @@ def work_of(path: Path) -> Work:
     return Work(sum(read), sum(prod(shape) for shape in blocks))
 
 
-def measure_ceilings(isa: str, threads: int) -> dict[str, float]:
-    """Read bandwidth in bytes per second, and int8 multiply-adds per second; each the best of three."""
-    return {
-        "read_bandwidth": max(
-            _core.read_bandwidth(isa=isa, threads=threads, size_bytes=_BUFFER_BYTES) for _ in range(3)
-        ),
-        "int8_peak": max(_core.int8_peak(isa=isa, threads=threads) for _ in range(3)),
-    }
+def measure_ceilings(isa: str, threads: int, bytes_per_token: int) -> dict[str, float]:
+    """Read bandwidth in bytes per second, and int8 multiply-adds per second; each the best of some.
 
-
-def limits(ceilings: dict[str, float], work: Work) -> dict[str, float]:
-    """Tokens per second that no engine exceeds on this machine, under the names of the measured rates."""
+    Args:
+        isa: the instruction set to measure with.
+        threads: how many threads share the work.
+        bytes_per_token: what is read in one go, as decoding a token does: a model that fits a cache has a higher limit.
+    """
+    size = min(max(bytes_per_token, _LEAST_BUFFER_BYTES), _MOST_BUFFER_BYTES)
     return {
-        "decode_tokens_per_second": ceilings["read_bandwidth"] / work.bytes_per_token,
-        "prefill_tokens_per_second": ceilings["int8_peak"] / work.multiply_adds_per_token,
+        "read_bandwidth": max(_core.read_bandwidth(isa=isa, threads=threads, size_bytes=size) for _ in range(3)),
+        "int8_peak": max(_core.int8_peak(isa=isa, threads=threads) for _ in range(10)),
     }

@@ -28,10 +28,11 @@ class Edgewise:
     Args:
         path: the model file.
         context_length: tokens of context.
+        isa: instruction set of the kernels, or `auto`.
         threads: threads to compute with.
     """
 
-    def __init__(self, path: Path, context_length: int, threads: int) -> None:
+    def __init__(self, path: Path, context_length: int, isa: str, threads: int) -> None:
         from edgewise import _core
 
         file = _core.ModelFile(path)
@@ -43,7 +44,7 @@ class Edgewise:
             batch=BATCH,
             key_format="f16",
             value_format="f16",
-            isa="auto",
+            isa=isa,
             threads=threads,
         )
         self._sampler = _core.Sampler(
@@ -84,10 +85,11 @@ class LlamaCpp:
     Args:
         path: the model file.
         context_length: tokens of context.
+        isa: ignored; the build decides.
         threads: threads to compute with.
     """
 
-    def __init__(self, path: Path, context_length: int, threads: int) -> None:
+    def __init__(self, path: Path, context_length: int, isa: str, threads: int) -> None:
         import llama_cpp
 
         self._api: Any = llama_cpp
@@ -97,7 +99,8 @@ class LlamaCpp:
         model = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
         parameters = llama_cpp.llama_context_default_params()
         parameters.n_ctx = context_length
-        parameters.n_batch = parameters.n_ubatch = BATCH
+        parameters.n_batch = context_length  # a prompt in one call; BATCH tokens of it at a time
+        parameters.n_ubatch = BATCH
         parameters.n_threads = parameters.n_threads_batch = threads
         self._context = llama_cpp.llama_init_from_model(model, parameters)
         if not self._context:

@@ -1,69 +1,129 @@
-"""From the figures of all runs to a table."""
+"""From rows to text."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
-Figures = dict[str, float]
+from speed.measure import OWN, Measured
+from speed.peers import INSTALL, Peer
+from speed.rows import Row, Spread
 
 
 @dataclass(frozen=True)
-class Quantity:
-    """One measured quantity.
+class Part:
+    """How the rows of one part are presented.
 
     Attributes:
-        key: its name in the figures of a run.
-        title: what the table calls it.
-        scale: figure times scale is what the table shows.
-        digits: digits behind the point.
-        is_rate: whether more is better.
+        title: the heading of its table.
+        share: the heading of the column with the share of a ceiling; empty for none.
     """
 
-    key: str
     title: str
-    scale: float
-    digits: int
-    is_rate: bool
+    share: str = ""
 
 
-QUANTITIES = (
-    Quantity("decode_tokens_per_second", "decode, tokens/s", 1, 2, True),
-    Quantity("prefill_tokens_per_second", "prefill, tokens/s", 1, 1, True),
-    Quantity("first_token_s", "start to first token, ms", 1e3, 0, False),
-    Quantity("peak_memory_bytes", "peak memory, MB", 1e-6, 1, False),
-)
+PRESENTED: Mapping[str, Part] = {
+    "prefill": Part("Prefill, tokens/s", "of int8 peak"),
+    "decode": Part("Decode in an empty context, tokens/s", "of bandwidth"),
+    "context": Part("Decode behind 4096 tokens of context, tokens/s", "of bandwidth"),
+    "small": Part("The small model, tokens/s", "of ceiling"),
+    "start": Part("Start of the process to the first token, ms; peak memory, MB"),
+    "one-thread": Part("One thread, tokens/s", "of ceiling"),
+    "avx2": Part("AVX2 in Edgewise, native code in the peers, tokens/s", "of ceiling"),
+}
+
+_SCALES = {"first_token_s": (1e3, 0), "peak_memory_bytes": (1e-6, 1)}
 
 
-def summarize(runs: list[Figures]) -> dict[str, dict[str, float]]:
-    """Median, least and most of each quantity over the runs of one engine."""
-    columns = {quantity.key: [run[quantity.key] for run in runs] for quantity in QUANTITIES}
-    return {
-        key: {"median": median(values), "least": min(values), "most": max(values)} for key, values in columns.items()
-    }
-
-
-def ratios(own: dict[str, dict[str, float]], peer: dict[str, dict[str, float]]) -> dict[str, float]:
-    """How many times better the medians are than the peer's: above 1 is better, for every quantity."""
-    return {
-        quantity.key: own[quantity.key]["median"] / peer[quantity.key]["median"]
-        if quantity.is_rate
-        else peer[quantity.key]["median"] / own[quantity.key]["median"]
-        for quantity in QUANTITIES
-    }
-
-
-def table(summaries: dict[str, dict[str, dict[str, float]]]) -> str:
-    """Medians with their spread, one column per engine, and how many times better the first engine is."""
-    names = list(summaries)
-    lines = [f"{'':26}" + "".join(f"{name:>28}" for name in names) + ("   times better" if len(names) > 1 else "")]
-    for quantity in QUANTITIES:
-        cells = "".join(f"{_cell(quantity, summaries[name][quantity.key]):>28}" for name in names)
-        better = f"{ratios(summaries[names[0]], summaries[names[1]])[quantity.key]:>15.2f}" if len(names) > 1 else ""
-        lines.append(f"{quantity.title:26}{cells}{better}")
+def header(machine: Mapping[str, Any], own: Mapping[str, Any], peers: Sequence[Peer], rounds: int) -> str:
+    """What was compared, where."""
+    quota = "" if machine["quota"] is None else f", quota {machine['quota']:g}"
+    lines = [
+        f"machine   {machine['cpu']}, {machine['cpus']} CPUs{quota}, {machine['architecture']}",
+        f"edgewise  {own['version']}, commit {machine['commit']}, isa {own['isa']}, {own['threads']} threads",
+    ]
+    lines += [f"{peer.label}  llama-cpp-python {peer.version}, built with {' '.join(peer.flags)}" for peer in peers]
+    if not peers:
+        lines.append(f"peer      llama-cpp-python is not installed, so there is nothing to compare with: {INSTALL}")
+    lines += [
+        "all       the same file in the page cache, the same random token ids, greedy, mmap, batch 512, KV cache f16",
+        f"figures   median (least - most) of {rounds} processes per engine in turn, of about half as many where the "
+        "thread or the instruction set is forced",
+    ]
+    if machine["load"] > 0.5 * machine["cpus"]:
+        lines.append(f"warning   other work kept {machine['load']:.1f} CPUs busy at the start: trust nothing here")
     return "\n".join(lines)
 
 
-def _cell(quantity: Quantity, summary: dict[str, float]) -> str:
-    middle, least, most = (
-        f"{summary[key] * quantity.scale:.{quantity.digits}f}" for key in ("median", "least", "most")
-    )
+def ceilings(measured: Sequence[Measured]) -> str:
+    """The ceilings that the rounds of all jobs with the same threads and instruction set saw."""
+    groups: dict[tuple[int, str], list[dict[str, float]]] = {}
+    for one in measured:
+        groups.setdefault((one.job.threads, one.facts["isa"]), []).extend(one.ceilings)
+    lines = []
+    for (threads, isa), found in groups.items():
+        bandwidth = spread_text([run["read_bandwidth"] / 1e9 for run in found], 1)
+        peak = spread_text([run["int8_peak"] / 1e9 for run in found], 0)
+        lines.append(
+            f"{threads} thread{'s' * (threads > 1)}, {isa}: read bandwidth {bandwidth} GB/s, "
+            f"int8 peak {peak} billion multiply-adds/s"
+        )
+    return "\n".join(lines)
+
+
+def spread_text(values: Sequence[float], digits: int) -> str:
+    """Median and range."""
+    return _spread(Spread(median(values), min(values), max(values)), 1, digits)
+
+
+def table(part: str, rows: Sequence[Row]) -> str:
+    """The rows of one part."""
+    engines = list(rows[0].spreads)
+    peers = list(rows[0].ratios)
+    presented = PRESENTED[part]
+    head = ["", "", *engines]
+    head += [presented.share] * bool(presented.share) + [f"times {peer}" for peer in peers] + ["target", ""]
+    cells = [head]
+    for row in rows:
+        scale, digits = _scale(row)
+        line = [row.title, row.model, *(_spread(row.spreads[name], scale, digits) for name in engines)]
+        if presented.share:
+            share = row.measures.get("share")
+            line.append("" if share is None else f"{share:.0%}")
+        line += [f"{row.ratios[peer]:.2f}" for peer in peers]
+        verdicts = row.verdicts()
+        line.append(", ".join(verdict.target for verdict in verdicts))
+        line.append(", ".join(str(verdict) for verdict in verdicts))
+        cells.append(line)
+    return presented.title + "\n" + align(cells, left=2)
+
+
+def align(cells: Sequence[Sequence[str]], left: int) -> str:
+    """Columns as wide as their widest cell: the first `left` and the last two to the left, the others to the right."""
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    lines = []
+    for line in cells:
+        parts = [
+            cell.ljust(width) if i < left or i >= len(widths) - 2 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        lines.append("   ".join(part for part, width in zip(parts, widths, strict=True) if width).rstrip())
+    return "\n".join(lines)
+
+
+def own_facts(measured: Sequence[Measured]) -> Mapping[str, Any]:
+    """Facts of Edgewise as it runs without a forced thread or instruction set."""
+    return measured[0].facts
+
+
+def _scale(row: Row) -> tuple[float, int]:
+    """What to multiply a figure by, and its digits behind the point."""
+    if row.figure in _SCALES:
+        return _SCALES[row.figure]
+    return 1, 1 if row.spreads[OWN].median < 1000 else 0
+
+
+def _spread(spread: Spread, scale: float, digits: int) -> str:
+    middle, least, most = (f"{value * scale:.{digits}f}" for value in (spread.median, spread.least, spread.most))
     return f"{middle} ({least} - {most})"

@@ -1,17 +1,15 @@
 """Measure one engine once, in this process, and print the figures as one line of JSON.
 
-Started by `bench.py`, which says on the monotonic clock when it did.
+Started by `measure.py`, which says on the monotonic clock when it did.
 """
 
 import argparse
 import json
-import random
 import time
 from pathlib import Path
 
-from speed.engines import ENGINES, MeasuredEngine
-
-FIRST_PROMPT = 8
+from speed.engines import ENGINES
+from speed.workloads import FIRST_PROMPT, random_prompt, run
 
 
 def main() -> None:
@@ -20,34 +18,18 @@ def main() -> None:
     parser.add_argument("engine", choices=sorted(ENGINES))
     parser.add_argument("model", type=Path)
     parser.add_argument("--context", type=int, required=True)
+    parser.add_argument("--isa", required=True)
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--decode", type=int, required=True)
-    parser.add_argument("--prefill", type=int, required=True)
+    parser.add_argument("--work", nargs="*", default=[])
     parser.add_argument("--started", type=float, required=True)
     arguments = parser.parse_args()
 
-    engine: MeasuredEngine = ENGINES[arguments.engine](arguments.model, arguments.context, arguments.threads)
-    tokens = random.Random(1)
-    prompt = [tokens.randrange(engine.vocabulary_size) for _ in range(max(arguments.prefill, FIRST_PROMPT))]
-    token = engine.next_token(prompt[:FIRST_PROMPT])
-    first_token_s = time.monotonic() - arguments.started
-
-    start = time.perf_counter()
-    for _ in range(arguments.decode):
-        token = engine.next_token([token])
-    decode_s = time.perf_counter() - start
-
-    engine.clear()
-    start = time.perf_counter()
-    engine.next_token(prompt[: arguments.prefill])
-    prefill_s = time.perf_counter() - start
-
-    figures = {
-        "decode_tokens_per_second": arguments.decode / decode_s,
-        "prefill_tokens_per_second": arguments.prefill / prefill_s,
-        "first_token_s": first_token_s,
-        "peak_memory_bytes": _peak_memory_bytes(),
-    }
+    engine = ENGINES[arguments.engine](arguments.model, arguments.context, arguments.isa, arguments.threads)
+    engine.next_token(random_prompt(engine, FIRST_PROMPT))
+    figures = {"first_token_s": time.monotonic() - arguments.started}
+    for name in arguments.work:
+        figures[name] = run(name, engine)
+    figures["peak_memory_bytes"] = _peak_memory_bytes()
     print(json.dumps({"facts": engine.facts, "figures": figures}))
 
 

@@ -9,10 +9,14 @@ import pytest
 from gguf import GGUFReader
 
 from make_model import make_model
-from speed.ceilings import limits, work_of
-from speed.report import ratios, summarize
+from speed.ceilings import work_of
+from speed.document import BEGIN
+from speed.plan import PARTS
+from speed.report import PRESENTED
 
 ROOT = Path(__file__).parents[2]
+BENCH = ROOT / "benchmarks" / "bench.py"
+SMOKE_FORMATS = ("q4_k_m", "q8_0")
 
 
 def run(*arguments: str | Path) -> str:
@@ -21,25 +25,33 @@ def run(*arguments: str | Path) -> str:
     return done.stdout
 
 
-def test_a_smoke_run_measures_every_quantity_and_writes_it(tmp_path: Path) -> None:
+def test_a_smoke_run_measures_every_part_and_writes_it(tmp_path: Path) -> None:
     path = tmp_path / "bench.json"
-    printed = run(ROOT / "benchmarks" / "bench.py", "--smoke", "--json", path)
+    document = tmp_path / "document.md"
+    document.write_text(f"Before.\n\n{BEGIN}\nOld.\n")
+    formats = ",".join(SMOKE_FORMATS)
+    printed = run(BENCH, "--smoke", "--formats", formats, "--json", path, "--record", document)
     result = json.loads(path.read_text())
-    for figures in result["summaries"]["edgewise"].values():
-        assert 0 < figures["least"] <= figures["median"] <= figures["most"]
-    assert all(limit > 0 for limit in result["limits"].values())
-    for title in (
-        "machine",
-        "edgewise",
-        "peer",
-        "model",
-        "decode, tokens/s",
-        "start to first token",
-        "beyond file",
-        "read bandwidth",
-        "int8 peak",
-    ):
-        assert title in printed
+    has_avx2 = "avx2" in result["machine"]["instruction_sets"].split()
+    assert {row["part"] for row in result["rows"]} == {*PARTS} - {"quality", *(() if has_avx2 else ("avx2",))}
+    for row in result["rows"]:
+        own = row["spreads"]["edgewise"]
+        assert 0 < own["least"] <= own["median"] <= own["most"]
+    assert {one["model"] for one in result["quality"]} >= {
+        "demo q8_0",
+        *(f"random tiny {name}" for name in SMOKE_FORMATS),
+    }
+    assert all(presented.title in printed for part, presented in PRESENTED.items() if has_avx2 or part != "avx2")
+    assert f"of {len(result['verdicts'])} targets met" in printed
+    assert document.read_text().startswith(f"Before.\n\n{BEGIN}\n\nMade on ")
+    assert printed.strip() in document.read_text()
+
+
+@pytest.mark.parametrize("wrong", [("--only", "everything"), ("--formats", "q9"), ("--model", "absent.gguf")])
+def test_what_is_unknown_is_refused_by_name(wrong: tuple[str, str]) -> None:
+    done = subprocess.run([sys.executable, BENCH, *wrong], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert wrong[1] in done.stderr
 
 
 def test_a_made_model_is_the_same_each_time_and_sound(tmp_path: Path) -> None:
@@ -60,25 +72,3 @@ def test_the_work_of_a_model_counts_each_weight_that_is_read(tmp_path: Path) -> 
     assert work.multiply_adds_per_token == 2 * (attention + feed_forward)
     vectors = 5 * 256 + 32  # two norms per block, the last norm, the frequency factors
     assert work.bytes_per_token == 4 * (work.multiply_adds_per_token + 512 * 256 + vectors)
-    assert limits(
-        {"read_bandwidth": 2.0 * work.bytes_per_token, "int8_peak": 3.0 * work.multiply_adds_per_token}, work
-    ) == {
-        "decode_tokens_per_second": 2,
-        "prefill_tokens_per_second": 3,
-    }
-
-
-def figures(decode: float, prefill: float, first_token: float, memory: float) -> dict[str, float]:
-    return {
-        "decode_tokens_per_second": decode,
-        "prefill_tokens_per_second": prefill,
-        "first_token_s": first_token,
-        "peak_memory_bytes": memory,
-    }
-
-
-def test_ratios_say_how_many_times_better() -> None:
-    own = summarize([figures(30, 90, 1, 4), figures(10, 90, 1, 4), figures(20, 90, 1, 4)])
-    peer = summarize([figures(10, 30, 4, 2)])
-    assert own["decode_tokens_per_second"] == {"median": 20, "least": 10, "most": 30}
-    assert ratios(own, peer) == pytest.approx(figures(2, 3, 4, 0.5))
