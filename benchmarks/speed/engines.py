@@ -21,18 +21,28 @@ class MeasuredEngine(Protocol):
     def clear(self) -> None:
         """Empty the context."""
 
+    def begin_streams(self, prompts: Sequence[Sequence[int]]) -> list[int]:
+        """Evaluate prompts of so many texts, and give the best next token of each."""
+
+    def step_streams(self, tokens: Sequence[int]) -> list[int]:
+        """Evaluate a token more of each text in one pass, and give the best next ones."""
+
+    def end_streams(self) -> None:
+        """Forget the texts."""
+
 
 class Edgewise:
     """The core of Edgewise.
 
     Args:
         path: the model file.
-        context_length: tokens of context.
+        context_length: tokens of context, of each stream.
         isa: instruction set of the kernels, or `auto`.
         threads: threads to compute with.
+        streams: how many texts at once.
     """
 
-    def __init__(self, path: Path, context_length: int, isa: str, threads: int) -> None:
+    def __init__(self, path: Path, context_length: int, isa: str, threads: int, streams: int) -> None:
         from edgewise import _core
 
         file = _core.ModelFile(path)
@@ -46,7 +56,9 @@ class Edgewise:
             value_format="f16",
             isa=isa,
             threads=threads,
+            sequences=streams,
         )
+        self._sequences: list[int] = []
         self._sampler = _core.Sampler(
             temperature=0.0,
             top_k=0,
@@ -78,18 +90,38 @@ class Edgewise:
         """Empty the context."""
         self._session.truncate(0)
 
+    def begin_streams(self, prompts: Sequence[Sequence[int]]) -> list[int]:
+        """Evaluate prompts of so many texts, and give the best next token of each."""
+        begun = [self._session.begin(prompt) for prompt in prompts]
+        self._sequences = [sequence for sequence, _ in begun]
+        return self._step([prompt[held:] for prompt, (_, held) in zip(prompts, begun, strict=True)])
+
+    def step_streams(self, tokens: Sequence[int]) -> list[int]:
+        """Evaluate a token more of each text in one pass, and give the best next ones."""
+        return self._step([[token] for token in tokens])
+
+    def end_streams(self) -> None:
+        """Forget the texts."""
+        for sequence in self._sequences:
+            self._session.end(sequence)
+
+    def _step(self, texts: Sequence[Sequence[int]]) -> list[int]:
+        self._session.step([(sequence, text, "last") for sequence, text in zip(self._sequences, texts, strict=True)])
+        return [self._session.sample(self._sampler, sequence=sequence)[0] for sequence in self._sequences]
+
 
 class LlamaCpp:
     """llama.cpp, through the C interface that llama-cpp-python carries, with that interface's defaults.
 
     Args:
         path: the model file.
-        context_length: tokens of context.
+        context_length: tokens of context, of each stream.
         isa: ignored; the build decides.
         threads: threads to compute with.
+        streams: how many texts at once.
     """
 
-    def __init__(self, path: Path, context_length: int, isa: str, threads: int) -> None:
+    def __init__(self, path: Path, context_length: int, isa: str, threads: int, streams: int) -> None:
         import llama_cpp
 
         self._api: Any = llama_cpp
@@ -98,7 +130,8 @@ class LlamaCpp:
         llama_cpp.llama_backend_init()
         model = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
         parameters = llama_cpp.llama_context_default_params()
-        parameters.n_ctx = context_length
+        parameters.n_ctx = context_length * streams
+        parameters.n_seq_max = streams
         parameters.n_batch = context_length  # a prompt in one call; BATCH tokens of it at a time
         parameters.n_ubatch = BATCH
         parameters.n_threads = parameters.n_threads_batch = threads
@@ -106,6 +139,8 @@ class LlamaCpp:
         if not self._context:
             raise RuntimeError(f"llama.cpp does not open {path}")
         self._sampler = llama_cpp.llama_sampler_init_greedy()
+        self._batch = llama_cpp.llama_batch_init(context_length, 0, 1)
+        self._lengths: list[int] = []  # of the streams
         self.vocabulary_size: int = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
         self.facts: dict[str, str | int] = {
             "version": llama_cpp.__version__,
@@ -124,6 +159,37 @@ class LlamaCpp:
     def clear(self) -> None:
         """Empty the context."""
         self._api.llama_memory_clear(self._api.llama_get_memory(self._context), True)
+
+    def begin_streams(self, prompts: Sequence[Sequence[int]]) -> list[int]:
+        """Evaluate prompts of so many texts, and give the best next token of each."""
+        self.clear()
+        self._lengths = [0] * len(prompts)
+        return self._step(prompts)
+
+    def step_streams(self, tokens: Sequence[int]) -> list[int]:
+        """Evaluate a token more of each text in one pass, and give the best next ones."""
+        return self._step([[token] for token in tokens])
+
+    def end_streams(self) -> None:
+        """Forget the texts."""
+        self.clear()
+
+    def _step(self, texts: Sequence[Sequence[int]]) -> list[int]:
+        batch, index, last = self._batch, 0, []
+        for stream, text in enumerate(texts):
+            for token in text:
+                batch.token[index], batch.pos[index] = token, self._lengths[stream]
+                batch.n_seq_id[index], batch.seq_id[index][0] = 1, stream
+                batch.logits[index] = False
+                self._lengths[stream] += 1
+                index += 1
+            batch.logits[index - 1] = True
+            last.append(index - 1)
+        batch.n_tokens = index
+        status = self._api.llama_decode(self._context, batch)
+        if status:
+            raise RuntimeError(f"llama_decode answers {status}")
+        return [int(self._api.llama_sampler_sample(self._sampler, self._context, index)) for index in last]
 
 
 ENGINES: dict[str, type[Edgewise] | type[LlamaCpp]] = {"edgewise": Edgewise, "llama.cpp": LlamaCpp}

@@ -6,14 +6,16 @@ from pathlib import Path
 
 HEADLINE_FORMATS = ("q4_k_m", "q5_k_m", "q6_k", "q3_k_m", "q4_0", "q8_0")
 CONTEXT_FORMATS = ("q4_k_m",)
+STREAMS_FORMATS = ("q4_k_m", "q8_0", "q6_k")
 SMALL_FORMATS = ("q8_0",)
 
 PREFILL = ("prefill:64", "prefill:256", "prefill:1024")
 DECODE = ("decode:0",)
 DECODE_IN_CONTEXT = ("decode:4096",)
+STREAMS = ("streams:1", "streams:2", "streams:4", "streams:8")
 SMALL = ("decode:0", "prefill:256")
 
-PARTS = ("prefill", "decode", "start", "context", "small", "one-thread", "avx2", "quality")
+PARTS = ("prefill", "decode", "start", "context", "streams", "small", "one-thread", "avx2", "quality")
 """All parts of the suite. Start-up and memory are measured by every process; `start` reports them."""
 
 
@@ -27,7 +29,8 @@ class Job:
         format: of the model to make; what tables call the model.
         path: the model file.
         work: names of workloads, in order; see `workloads.py`.
-        context: tokens of context.
+        context: tokens of context, of each stream.
+        streams: texts at once, at most.
         isa: instruction set of Edgewise; the peers choose theirs.
         threads: of every engine.
         rounds: processes per engine.
@@ -39,6 +42,7 @@ class Job:
     path: Path
     work: tuple[str, ...]
     context: int
+    streams: int
     isa: str
     threads: int
     rounds: int
@@ -81,6 +85,8 @@ class Suite:
             found += [self._job(headline, name, work) for name in self._formats(HEADLINE_FORMATS)]
         if "context" in self.parts:
             found += [self._job(("context",), name, DECODE_IN_CONTEXT) for name in self._formats(CONTEXT_FORMATS)]
+        if "streams" in self.parts:
+            found += [self._job(("streams",), name, STREAMS) for name in self._formats(STREAMS_FORMATS)]
         if "small" in self.parts and self.file is None:
             found += [
                 self._job(("small",), name, SMALL, shape=self.small_shape)
@@ -118,13 +124,15 @@ class Suite:
             format=name,
             path=self.file or self.folder / f"{shape}-{name}.gguf",
             work=work,
-            context=_context_for(work),
+            context=256 + _largest(work, "prefill", "decode"),  # 256 for what is generated
+            streams=max(1, _largest(work, "streams")),
             isa=isa or self.isa,
             threads=threads or self.threads,
             rounds=rounds or self.rounds,
         )
 
 
-def _context_for(work: Sequence[str]) -> int:
-    """Tokens of context that the longest work needs, and 256 for what it decodes."""
-    return 256 + max((int(name.partition(":")[2]) for name in work), default=0)
+def _largest(work: Sequence[str], *words: str) -> int:
+    """The largest argument of the workloads of these names."""
+    found = [name.partition(":") for name in work]
+    return max((int(argument) for word, _, argument in found if word in words), default=0)

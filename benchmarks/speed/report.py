@@ -17,16 +17,19 @@ class Part:
     Attributes:
         title: the heading of its table.
         share: the heading of the column with the share of a ceiling; empty for none.
+        scaling: the heading of the column with the ratio to one stream; empty for none.
     """
 
     title: str
     share: str = ""
+    scaling: str = ""
 
 
 PRESENTED: Mapping[str, Part] = {
     "prefill": Part("Prefill, tokens/s", "of int8 peak"),
     "decode": Part("Decode in an empty context, tokens/s", "of bandwidth"),
     "context": Part("Decode behind 4096 tokens of context, tokens/s", "of bandwidth"),
+    "streams": Part("Several streams at once, tokens/s together", scaling="times one"),
     "small": Part("The small model, tokens/s", "of ceiling"),
     "start": Part("Start of the process to the first token, ms; peak memory, MB"),
     "one-thread": Part("One thread, tokens/s", "of ceiling"),
@@ -83,7 +86,8 @@ def table(part: str, rows: Sequence[Row]) -> str:
     peers = list(rows[0].ratios)
     presented = PRESENTED[part]
     head = ["", "", *engines]
-    head += [presented.share] * bool(presented.share) + [f"times {peer}" for peer in peers] + ["target", ""]
+    head += [heading for heading in (presented.share, presented.scaling) if heading]
+    head += [f"times {peer}" for peer in peers] + ["target", ""]
     cells = [head]
     for row in rows:
         scale, digits = _scale(row)
@@ -91,6 +95,8 @@ def table(part: str, rows: Sequence[Row]) -> str:
         if presented.share:
             share = row.measures.get("share")
             line.append("" if share is None else f"{share:.0%}")
+        if presented.scaling:
+            line.append(f"{row.measures['scaling']:.2f}")
         line += [f"{row.ratios[peer]:.2f}" for peer in peers]
         verdicts = row.verdicts()
         line.append(", ".join(verdict.target for verdict in verdicts))

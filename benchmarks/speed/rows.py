@@ -1,10 +1,10 @@
 """From the figures of all runs to the rows of the report."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from speed.measure import OWN, Figures, Measured
+from speed.measure import OWN, Measured
 from speed.targets import TARGETS, Measure, Target
 from speed.verdict import Verdict
 from speed.workloads import DECODED
@@ -87,8 +87,10 @@ def _row(measured: Measured, part: str, figure: str) -> Row:
     measures: dict[Measure, float] = {}
     if ratios:
         measures["ratio"] = next(iter(ratios.values()))
-    if (share := share_of_ceiling(measured, figure)) is not None:
+    if (share := share_of_ceiling(measured, figure, spreads[OWN].median)) is not None:
         measures["share"] = share
+    if figure.startswith("streams:"):
+        measures["scaling"] = median(run[figure] / run["streams:1"] for run in measured.runs[OWN])
     if figure == "peak_memory_bytes":
         cache_bytes = float(measured.facts["cache_bytes"])
         measures["beyond"] = (spreads[OWN].median - measured.file_bytes - cache_bytes) / 1e6
@@ -107,8 +109,8 @@ def ratio(figure: str, own: Spread, peer: Spread) -> float:
     return own.median / peer.median if is_rate else peer.median / own.median
 
 
-def share_of_ceiling(measured: Measured, figure: str) -> float | None:
-    """The median over the rounds of a rate as a share of what the ceiling of that round allows."""
+def share_of_ceiling(measured: Measured, figure: str, rate: float) -> float | None:
+    """A rate as a share of what the median ceiling allows."""
     word, _, argument = figure.partition(":")
     if word == "prefill":
         cost, ceiling = float(measured.work.multiply_adds_per_token), "int8_peak"
@@ -118,5 +120,4 @@ def share_of_ceiling(measured: Measured, figure: str) -> float | None:
         cost, ceiling = measured.work.bytes_per_token + positions * position_bytes, "read_bandwidth"
     else:
         return None
-    rounds: Iterable[tuple[Figures, Mapping[str, float]]] = zip(measured.runs[OWN], measured.ceilings, strict=True)
-    return median(run[figure] * cost / ceilings[ceiling] for run, ceilings in rounds)
+    return rate * cost / median(round_of[ceiling] for round_of in measured.ceilings)

@@ -20,11 +20,14 @@ def main() -> None:
     parser.add_argument("--context", type=int, required=True)
     parser.add_argument("--isa", required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--streams", type=int, required=True)
     parser.add_argument("--work", nargs="*", default=[])
     parser.add_argument("--started", type=float, required=True)
     arguments = parser.parse_args()
 
-    engine = ENGINES[arguments.engine](arguments.model, arguments.context, arguments.isa, arguments.threads)
+    engine = ENGINES[arguments.engine](
+        arguments.model, arguments.context, arguments.isa, arguments.threads, arguments.streams
+    )
     engine.next_token(random_prompt(engine, FIRST_PROMPT))
     figures = {"first_token_s": time.monotonic() - arguments.started}
     for name in arguments.work:

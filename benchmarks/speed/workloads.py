@@ -13,6 +13,9 @@ FIRST_PROMPT = 8
 DECODED = 64
 """Tokens that a decode workload generates."""
 
+DECODED_IN_STREAMS = 32
+"""Tokens that each of several streams generates."""
+
 _PREFILL_REPEATED_BELOW = 256
 
 
@@ -44,7 +47,23 @@ def decode(engine: MeasuredEngine, depth: int) -> float:
     return DECODED / (time.perf_counter() - start)
 
 
-WORKLOADS: dict[str, Callable[[MeasuredEngine, int], float]] = {"prefill": prefill, "decode": decode}
+def streams(engine: MeasuredEngine, count: int) -> float:
+    """Several texts at once, a token of each in one pass; the rate is that of all together."""
+    engine.clear()
+    tokens = engine.begin_streams([random_prompt(engine, FIRST_PROMPT, seed) for seed in range(count)])
+    start = time.perf_counter()
+    for _ in range(DECODED_IN_STREAMS):
+        tokens = engine.step_streams(tokens)
+    rate = count * DECODED_IN_STREAMS / (time.perf_counter() - start)
+    engine.end_streams()
+    return rate
+
+
+WORKLOADS: dict[str, Callable[[MeasuredEngine, int], float]] = {
+    "prefill": prefill,
+    "decode": decode,
+    "streams": streams,
+}
 """By the word before the colon in the name of a workload; the number behind it is the argument."""
 
 

@@ -1,5 +1,6 @@
 """Rows of the report: medians, ratios, shares of ceilings, and what becomes of targets."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ CEILINGS = {"read_bandwidth": 110e9, "int8_peak": 1000e9}
 def measured(**peers: list[float]) -> Measured:
     """A model of 1 GB of weights, 1 billion multiply-adds and 1000 bytes of cache for each position."""
     work = ("decode:4096", "prefill:256")
-    job = Job(("context",), "large", "q4_k_m", Path("large.gguf"), work, 5000, "avx2", 2, 3)
+    job = Job(("context",), "large", "q4_k_m", Path("large.gguf"), work, 5000, 1, "avx2", 2, 3)
 
     def runs(scales: list[float]) -> list[dict[str, float]]:
         return [{"decode:4096": 100 * x, "prefill:256": 500 * x, "first_token_s": 0.1 / x} for x in scales]
@@ -55,6 +56,15 @@ def test_the_share_of_bandwidth_counts_weights_and_the_cache_behind_a_token() ->
 
 def test_the_share_of_the_int8_peak_counts_multiply_adds() -> None:
     assert row_of("prefill:256", measured()).measures["share"] == pytest.approx(0.5)
+
+
+def test_streams_are_compared_with_one_stream_of_the_same_process() -> None:
+    one = measured()
+    job = replace(one.job, work=("streams:1", "streams:8"))
+    runs = {"edgewise": [{"streams:1": 10.0, "streams:8": rate} for rate in (50.0, 45.0, 60.0)]}
+    row = row_of("streams:8", replace(one, job=job, runs=runs))
+    assert row.measures["scaling"] == 5
+    assert row.title == "streams 8"
 
 
 def test_a_target_is_met_missed_or_unknown() -> None:
