@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash -euo pipefail
 PYTHON ?= $(shell .ci/python)
+MINUTES ?= 30
 BIN := .venv/bin
 RUST := Cargo.toml Cargo.lock $(shell find core/Cargo.toml core/src binding -name '*.rs' -o -name Cargo.toml)
 
@@ -51,6 +52,12 @@ wheel-arm: .venv/.wheel-tools ## aarch64 wheel, cross-built, installed and run u
 test-arm: ## the Arm kernels under qemu
 	scripts/test-arm
 
+test-asan: ## the core's tests under the address sanitizer
+	scripts/test-asan
+
+endurance: .venv/.dev ## generate for MINUTES (30) minutes; fails if memory grows
+	$(BIN)/python benchmarks/endurance.py --minutes $(MINUTES)
+
 clean: ## remove everything that was built
 	rm -rf .venv build dist target python/edgewise/_core*.so
 
@@ -76,4 +83,4 @@ clean: ## remove everything that was built
 .venv/.peer: .venv/.tools
 	CMAKE_ARGS=-DGGML_NATIVE=ON $(BIN)/pip install --quiet llama-cpp-python && touch $@ || echo "bench: no llama-cpp-python beside it"
 
-.PHONY: help setup demo test test-long lint format bench fuzz wheel arm-setup wheel-arm test-arm clean
+.PHONY: help setup demo test test-long lint format bench fuzz wheel arm-setup wheel-arm test-arm test-asan endurance clean

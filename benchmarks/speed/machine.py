@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+import time
 from pathlib import Path
 
 from edgewise import _core
@@ -11,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def describe_machine() -> dict[str, str | int | float | None]:
-    """CPU, CPUs that this process may use, quota, load, instruction sets, and the commit of this repository."""
+    """CPU, CPUs that may be used, quota, CPUs that others keep busy, instruction sets, commit of this repository."""
     choice = _core.choose_threads()
     return {
         "cpu": _cpu_name(),
@@ -19,7 +20,7 @@ def describe_machine() -> dict[str, str | int | float | None]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "cpus": choice.allowed,
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,
+        "busy": _busy_cpus(),
         "quota": choice.quota,
         "instruction_sets": " ".join(_core.instruction_sets()),
         "commit": _commit(),
@@ -33,6 +34,23 @@ def _cpu_name() -> str:
         return platform.processor()
     names = [line.split(":", 1)[1].strip() for line in facts if line.startswith(("model name", "Model"))]
     return names[0] if names else platform.processor()
+
+
+def _busy_cpus(interval_s: float = 0.5) -> float:
+    """How many CPUs were at work on average while this process slept; 0 where the system does not say."""
+    before = _cpu_seconds()
+    time.sleep(interval_s)
+    return (_cpu_seconds() - before) / interval_s
+
+
+def _cpu_seconds() -> float:
+    """Seconds that all CPUs have worked since the system started: user, nice, system, and the time taken by hosts."""
+    try:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+    except OSError:
+        return 0.0
+    user, nice, system, _idle, _wait, interrupt, soft_interrupt, steal = map(int, fields[1:9])
+    return (user + nice + system + interrupt + soft_interrupt + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def _commit() -> str:

@@ -54,8 +54,8 @@ def header(machine: Mapping[str, Any], own: Mapping[str, Any], peers: Sequence[P
         f"figures   median (least - most) of {rounds} processes per engine in turn, of about half as many where the "
         "thread or the instruction set is forced",
     ]
-    if machine["load"] > 0.5 * machine["cpus"]:
-        lines.append(f"warning   other work kept {machine['load']:.1f} CPUs busy at the start: trust nothing here")
+    if machine["busy"] > 0.25:
+        lines.append(f"warning   other work kept {machine['busy']:.1f} CPUs busy at the start: trust nothing here")
     return "\n".join(lines)
 
 
