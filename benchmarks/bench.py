@@ -50,7 +50,7 @@ def main() -> None:
     own = {"version": _core.VERSION, "threads": suite.threads, "isa": suite.isa}
     text = "\n\n".join(
         [
-            report.header(machine, own, peers, suite.rounds),
+            report.header(machine, own, peers),
             report.ceilings(measured),
             *tables,
             conclusion(verdicts),

@@ -7,7 +7,7 @@ from pathlib import Path
 from edgewise import _core
 
 _LEAST_BUFFER_BYTES = 1 << 26
-_MOST_BUFFER_BYTES = 1 << 30
+_MOST_BUFFER_BYTES = 1 << 29
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,8 @@ class Suite:
         isa: instruction set of Edgewise.
         instruction_sets: what this machine offers.
         threads: of every engine.
-        rounds: processes per engine for the headline figures; other parts take about half as many.
+        rounds: processes per engine for the headline figures; streams take three fifths, forced threads and
+            instruction sets two fifths of that.
         folder: where made models are.
     """
 
@@ -86,20 +87,21 @@ class Suite:
         if "context" in self.parts:
             found += [self._job(("context",), name, DECODE_IN_CONTEXT) for name in self._formats(CONTEXT_FORMATS)]
         if "streams" in self.parts:
-            found += [self._job(("streams",), name, STREAMS) for name in self._formats(STREAMS_FORMATS)]
+            some = max(1, self.rounds * 3 // 5)
+            found += [self._job(("streams",), name, STREAMS, rounds=some) for name in self._formats(STREAMS_FORMATS)]
         if "small" in self.parts and self.file is None:
             found += [
                 self._job(("small",), name, SMALL, shape=self.small_shape)
                 for name in SMALL_FORMATS
                 if name in self.formats
             ]
-        half = (self.rounds + 1) // 2
+        few = max(1, self.rounds * 2 // 5)
         if "one-thread" in self.parts:
             for name in self._formats(HEADLINE_FORMATS):
-                found.append(self._job(("one-thread",), name, SMALL, threads=1, rounds=half))
+                found.append(self._job(("one-thread",), name, SMALL, threads=1, rounds=few))
         if "avx2" in self.parts and "avx2" in self.instruction_sets:
             for name in self._formats(HEADLINE_FORMATS):
-                found.append(self._job(("avx2",), name, SMALL, isa="avx2", rounds=half))
+                found.append(self._job(("avx2",), name, SMALL, isa="avx2", rounds=few))
         return found
 
     def _formats(self, of_part: Sequence[str]) -> list[str]:

@@ -39,24 +39,25 @@ PRESENTED: Mapping[str, Part] = {
 _SCALES = {"first_token_s": (1e3, 0), "peak_memory_bytes": (1e-6, 1)}
 
 
-def header(machine: Mapping[str, Any], own: Mapping[str, Any], peers: Sequence[Peer], rounds: int) -> str:
+def header(machine: Mapping[str, Any], own: Mapping[str, Any], peers: Sequence[Peer]) -> str:
     """What was compared, where."""
     quota = "" if machine["quota"] is None else f", quota {machine['quota']:g}"
-    lines = [
-        f"machine   {machine['cpu']}, {machine['cpus']} CPUs{quota}, {machine['architecture']}",
-        f"edgewise  {own['version']}, commit {machine['commit']}, isa {own['isa']}, {own['threads']} threads",
-    ]
-    lines += [f"{peer.label}  llama-cpp-python {peer.version}, built with {' '.join(peer.flags)}" for peer in peers]
+    lines = {
+        "machine": f"{machine['cpu']}, {machine['cpus']} CPUs{quota}, {machine['architecture']}",
+        "edgewise": f"{own['version']}, commit {machine['commit']}, isa {own['isa']}, {own['threads']} threads",
+        **{peer.label: f"llama-cpp-python {peer.version}, built with {' '.join(peer.flags)}" for peer in peers},
+    }
     if not peers:
-        lines.append(f"peer      llama-cpp-python is not installed, so there is nothing to compare with: {INSTALL}")
-    lines += [
-        "all       the same file in the page cache, the same random token ids, greedy, mmap, batch 512, KV cache f16",
-        f"figures   median (least - most) of {rounds} processes per engine in turn, of about half as many where the "
-        "thread or the instruction set is forced",
-    ]
+        lines["llama.cpp"] = f"is not installed, so there is nothing to compare with: {INSTALL}"
+    lines["all"] = (
+        "the same file in the page cache, the same random token ids, greedy, mmap, batch 512, KV cache f16; the rest "
+        "is each engine's default"
+    )
+    lines["figures"] = "median (least - most) over rounds; in a round each engine has a process of its own, in turn"
     if machine["busy"] > 0.25:
-        lines.append(f"warning   other work kept {machine['busy']:.1f} CPUs busy at the start: trust nothing here")
-    return "\n".join(lines)
+        lines["warning"] = f"other work kept {machine['busy']:.1f} CPUs busy at the start: trust nothing here"
+    width = max(map(len, lines))
+    return "\n".join(f"{label:{width}}   {text}" for label, text in lines.items())
 
 
 def ceilings(measured: Sequence[Measured]) -> str:
@@ -102,7 +103,7 @@ def table(part: str, rows: Sequence[Row]) -> str:
         line.append(", ".join(verdict.target for verdict in verdicts))
         line.append(", ".join(str(verdict) for verdict in verdicts))
         cells.append(line)
-    return presented.title + "\n" + align(cells, left=2)
+    return f"{presented.title}; {rows[0].rounds} rounds\n" + align(cells, left=2)
 
 
 def align(cells: Sequence[Sequence[str]], left: int) -> str:

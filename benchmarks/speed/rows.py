@@ -29,6 +29,7 @@ class Row:
         part: the part of the suite.
         figure: the name of the figure: that of a workload, `first_token_s` or `peak_memory_bytes`.
         model: what tables call the model.
+        rounds: processes per engine.
         spreads: engine -> median, least and most.
         measures: what targets are about, as far as it is known.
         ratios: peer -> how many times better the median of Edgewise is: above 1 is better, for every figure.
@@ -38,6 +39,7 @@ class Row:
     part: str
     figure: str
     model: str
+    rounds: int
     spreads: dict[str, Spread]
     measures: dict[Measure, float]
     ratios: dict[str, float]
@@ -95,7 +97,7 @@ def _row(measured: Measured, part: str, figure: str) -> Row:
         cache_bytes = float(measured.facts["cache_bytes"])
         measures["beyond"] = (spreads[OWN].median - measured.file_bytes - cache_bytes) / 1e6
     targets = TARGETS.get((part, figure), {}).get(measured.job.format, ())
-    return Row(part, figure, measured.job.format, spreads, measures, ratios, targets)
+    return Row(part, figure, measured.job.format, measured.job.rounds, spreads, measures, ratios, targets)
 
 
 def spread(values: Sequence[float]) -> Spread:
