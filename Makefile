@@ -34,7 +34,7 @@ format: .venv/.dev ## rewrite the sources the way lint wants them
 	$(BIN)/ruff check --fix-only && $(BIN)/ruff format
 	cargo fmt --all
 
-bench: .venv/.dev .venv/.peer ## every target beside llama.cpp, recorded in docs/benchmarks.md; half an hour
+bench: .venv/.dev $(if $(PEERS),,.venv/.peer) ## every target beside llama.cpp, recorded in docs/benchmarks.md; half an hour
 	$(BIN)/python benchmarks/bench.py --record docs/benchmarks.md $(PEERS:%=--peer %)
 
 fuzz: ## 60 seconds of each fuzz target

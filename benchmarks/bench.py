@@ -24,7 +24,7 @@ from speed import report
 from speed.divergence import WINDOW
 from speed.document import record
 from speed.machine import ROOT, describe_machine
-from speed.measure import measure
+from speed.measure import check_peer, measure
 from speed.peers import Peer, find_peers
 from speed.plan import HEADLINE_FORMATS, PARTS, Suite
 from speed.quality import Quality, measure_quality, quality_table
@@ -37,8 +37,13 @@ def main() -> None:
     """Run the parts that the arguments choose."""
     arguments = _arguments()
     machine = describe_machine()
-    peers = find_peers(arguments.peer)
     suite = _suite(arguments)
+    try:
+        peers = find_peers(arguments.peer)
+        for peer in peers:
+            check_peer(peer, suite.smallest_job())
+    except RuntimeError as error:
+        sys.exit(f"bench: {error}")
     measured = [measure(job, peers) for job in suite.jobs()]
     qualities = _qualities(suite, peers, arguments.smoke) if "quality" in suite.parts else []
     rows = [row for one in measured for row in rows_of(one, suite.parts)]

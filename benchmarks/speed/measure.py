@@ -61,6 +61,25 @@ def measure(job: Job, peers: Sequence[Peer]) -> Measured:
     return Measured(job, job.path.stat().st_size, work, facts, ceilings, runs)
 
 
+def check_peer(peer: Peer, job: Job) -> None:
+    """Let a peer do a small job, so that a build which does not work is found out before the long ones.
+
+    Raises:
+        RuntimeError: if it fails.
+    """
+    if not job.path.exists():
+        make_model(job.path, job.shape, job.format)
+    try:
+        _run(peer.python, "llama.cpp", job)
+    except subprocess.CalledProcessError as error:
+        raise RuntimeError(
+            f"{peer.label} ({peer.python}) fails on {job.path.name} with status {error.returncode}; "
+            "GCC 12 miscompiles its AMX code: build it without AMX, or with CXXFLAGS='-fno-tree-dse -fno-dse'"
+            if error.returncode < 0 and "AMX_INT8" in peer.flags
+            else f"{peer.label} ({peer.python}) fails on {job.path.name} with status {error.returncode}"
+        ) from error
+
+
 def _warm(path: Path) -> None:
     """Read the file once: every run finds it in the page cache."""
     with path.open("rb", buffering=0) as file:

@@ -104,6 +104,10 @@ class Suite:
                 found.append(self._job(("avx2",), name, SMALL, isa="avx2", rounds=few))
         return found
 
+    def smallest_job(self) -> Job:
+        """A job of a fraction of a second that tells whether an engine works."""
+        return self._job(("start",), "q4_k_m", ("prefill:64", "streams:2"), shape="tiny", threads=1, rounds=1)
+
     def _formats(self, of_part: Sequence[str]) -> list[str]:
         """The formats that the part and the suite share; just one name where a file is given."""
         return [self.file.stem] if self.file else [name for name in self.formats if name in of_part]
@@ -124,7 +128,7 @@ class Suite:
             parts=parts,
             shape=shape,
             format=name,
-            path=self.file or self.folder / f"{shape}-{name}.gguf",
+            path=self.file if self.file and not shape else self.folder / f"{shape}-{name}.gguf",
             work=work,
             context=256 + _largest(work, "prefill", "decode"),  # 256 for what is generated
             streams=max(1, _largest(work, "streams")),

@@ -54,6 +54,12 @@ def test_what_is_unknown_is_refused_by_name(wrong: tuple[str, str]) -> None:
     assert wrong[1] in done.stderr
 
 
+def test_an_interpreter_without_llama_cpp_is_refused_by_name() -> None:
+    done = subprocess.run([sys.executable, BENCH, "--peer", "no-such-python"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "bench: there is no interpreter no-such-python\n"
+
+
 def test_a_made_model_is_the_same_each_time_and_sound(tmp_path: Path) -> None:
     first, second = tmp_path / "first.gguf", tmp_path / "second.gguf"
     make_model(first, "tiny", "q4_k_m")
