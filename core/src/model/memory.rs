@@ -9,11 +9,10 @@ pub(crate) fn reserve<T>(length: usize, what: &str) -> Result<Vec<T>> {
     Ok(values)
 }
 
-/// A vector of `length` zeros.
+/// A vector of `length` zeros. The system gives the memory as it is first written.
 pub(crate) fn zeros<T: Clone + Default>(length: usize, what: &str) -> Result<Vec<T>> {
-    let mut values = reserve(length, what)?;
-    values.resize(length, T::default());
-    Ok(values)
+    drop(reserve::<T>(length, what)?); // only the standard library's infallible way asks the system for zeros
+    Ok(vec![T::default(); length])
 }
 
 /// The error for `bytes` that the system would not give.
