@@ -73,12 +73,16 @@ impl Kernel for Multiply {
 #[inline(always)]
 fn multiply<S: Simd, const SUMS: usize>(simd: S, rounds: usize) {
     let mut sums = [simd.splat_i32(0); SUMS];
-    let x = simd.splat_byte(5);
+    let (w, x) = ([[3; 64]; 4], [[5; 64]; 3]);
+    let mut tokens = [simd.splat_byte(0); 3];
+    for (token, x) in tokens.iter_mut().zip(&x) {
+        *token = simd.load_signed(x);
+    }
     for _ in 0..rounds {
-        // Or else the products would be computed once for all rounds.
-        let w = simd.splat_byte(std::hint::black_box(3));
-        for sum in &mut sums {
-            *sum = simd.dot(*sum, w, x);
+        // Loaded anew, and no pair of operands twice, or else products would be computed once for several sums.
+        let w = std::hint::black_box(&w);
+        for (i, sum) in sums.iter_mut().enumerate() {
+            *sum = simd.dot(*sum, simd.load_bytes(&w[i % 4]), tokens[i / 4]);
         }
     }
     for sum in sums {

@@ -1,10 +1,11 @@
 //! Products of a weight matrix, as the file holds it, with the activations of some tokens.
 
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Activations;
 use super::decode::Rows;
-use super::prefill::{PanelOfRows, PanelWidth};
+use super::prefill::{PANEL_TILES, PanelOfRows, TileWidth};
 use super::unpacked::{Bf16, F16, F32, FloatRows, Floats};
 use crate::formats::packed::{Packed, with_packed};
 use crate::formats::{self, Format};
@@ -15,6 +16,9 @@ const PIECE_BYTES: usize = 512 * 1024;
 
 /// Bytes of weights, times tokens, below which another thread is not worth waking.
 const PARALLEL_FROM_BYTES: usize = 32 * 1024;
+
+/// Panels for each thread, below which they are made narrower, so that no thread waits long for the last.
+const PANELS_FOR_EACH: usize = 4;
 
 /// Tokens from which on rows of floats are taken in panels that fit a cache.
 const FLOAT_PANEL_FROM: usize = 8;
@@ -91,11 +95,21 @@ impl Product<'_> {
         let rounded = self.x.rounded(isa, P::FINE);
         let row_bytes = weights.row_bytes();
         if self.x.tiled() {
-            let panels = Panels::new(out, weights.rows, isa.run(PanelWidth));
-            self.each(panels.count(), &|i| {
-                let out = panels.claim(i);
-                let bytes = weights.rows_from(out.first(), out.width());
-                isa.run(PanelOfRows { bytes, row_bytes, x: rounded, out, packed: PhantomData::<P> });
+            let panels = Panels::new(out, weights.rows, self.rows_in_a_panel());
+            let next = AtomicUsize::new(0);
+            self.on_all_threads(panels.count(), &|| {
+                let mut scratch = self.x.take_scratch();
+                loop {
+                    let i = next.fetch_add(1, Ordering::Relaxed);
+                    if i >= panels.count() {
+                        break;
+                    }
+                    let out = panels.claim(i);
+                    let bytes = weights.rows_from(out.first(), out.width());
+                    let scratch = &mut scratch;
+                    isa.run(PanelOfRows { bytes, row_bytes, x: rounded, scratch, out, packed: PhantomData::<P> });
+                }
+                self.x.keep_scratch(scratch);
             });
         } else {
             let panels = Panels::new(out, weights.rows, self.rows_in_a_piece());
@@ -127,12 +141,25 @@ impl Product<'_> {
         self.weights.rows.div_ceil(rounds * threads).next_multiple_of(LANES)
     }
 
+    /// Rows that a thread unpacks at once for products in tiles: several tiles where enough panels remain for all.
+    fn rows_in_a_panel(self) -> usize {
+        let tile = self.isa.run(TileWidth);
+        let enough = PANELS_FOR_EACH * self.pool.threads() * tile * PANEL_TILES;
+        if self.weights.rows < enough { tile } else { tile * PANEL_TILES }
+    }
+
+    /// Whether other threads are worth waking.
+    fn is_worth_threads(self) -> bool {
+        self.weights.bytes.len() * self.x.tokens() >= PARALLEL_FROM_BYTES
+    }
+
     /// All panels, on all threads if it is worth it.
     fn each(self, count: usize, f: &(dyn Fn(usize) + Sync)) {
-        if self.weights.bytes.len() * self.x.tokens() < PARALLEL_FROM_BYTES {
-            (0..count).for_each(f);
-        } else {
-            self.pool.each(count, f);
-        }
+        if self.is_worth_threads() { self.pool.each(count, f) } else { (0..count).for_each(f) }
+    }
+
+    /// One call on every thread that `count` panels can keep busy and that is worth waking.
+    fn on_all_threads(self, count: usize, f: &(dyn Fn() + Sync)) {
+        if count > 1 && self.is_worth_threads() { self.pool.run(&|_| f()) } else { f() }
     }
 }
