@@ -7,10 +7,11 @@ use crate::formats::Format;
 use crate::formats::packed::{Packed, SPAN, with_packed};
 use crate::isa::{Chunks, Isa, Kernel, LANES, Pool, Simd};
 
-/// From so many tokens on, matrices are multiplied in tiles whose lanes are rows; below, row by row.
+/// From so many tokens on, matrices are multiplied in tiles whose lanes are rows; below, row by row, and then the result
+/// of a token is the same, bit for bit, whatever other tokens are there.
 ///
 /// Not on instruction sets whose tiles have one token: they gain nothing.
-const TILED_FROM: usize = 10;
+pub(super) const TILED_FROM: usize = 10;
 
 /// Below so many values, the work is not worth waking another thread.
 const PARALLEL_FROM: usize = 1 << 14;
@@ -324,6 +325,9 @@ impl<const FINE: bool> Kernel for RoundTiles<'_, FINE> {
             let shares = self.shares[first * sum_count..end * sum_count].chunks_exact_mut(size * sum_count);
             for (((codes, scales), sums), shares) in codes.zip(scales).zip(sums).zip(shares) {
                 for (t, token) in tokens.by_ref().take(size).enumerate() {
+                    // The same columns of the next token, which no hardware sees coming.
+                    let columns = &token[self.span * SPAN..self.shape.columns.min((self.span + 1) * SPAN)];
+                    simd.prefetch(columns, size_of_val(token));
                     round_span::<S, FINE>(simd, token, self.span, &mut rounded);
                     let to = codes.as_chunks_mut::<4>().0[t..].iter_mut().step_by(size);
                     for (to, from) in to.zip(rounded.codes.as_chunks::<4>().0) {

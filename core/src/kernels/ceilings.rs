@@ -70,19 +70,25 @@ impl Kernel for Multiply {
     }
 }
 
+#[repr(align(64))]
+struct Operands {
+    w: [[u8; 64]; 4],
+    x: [[i8; 64]; 3],
+}
+
 #[inline(always)]
 fn multiply<S: Simd, const SUMS: usize>(simd: S, rounds: usize) {
     let mut sums = [simd.splat_i32(0); SUMS];
-    let (w, x) = ([[3; 64]; 4], [[5; 64]; 3]);
-    let mut tokens = [simd.splat_byte(0); 3];
-    for (token, x) in tokens.iter_mut().zip(&x) {
-        *token = simd.load_signed(x);
+    let operands = std::hint::black_box(Operands { w: [[3; 64]; 4], x: [[5; 64]; 3] });
+    let mut x = [simd.splat_byte(0); 3];
+    for i in 0..3 {
+        x[i] = simd.load_signed(&operands.x[i]);
     }
     for _ in 0..rounds {
         // Loaded anew, and no pair of operands twice, or else products would be computed once for several sums.
-        let w = std::hint::black_box(&w);
-        for (i, sum) in sums.iter_mut().enumerate() {
-            *sum = simd.dot(*sum, simd.load_bytes(&w[i % 4]), tokens[i / 4]);
+        let w = &std::hint::black_box(&operands).w;
+        for i in 0..SUMS {
+            sums[i] = simd.dot(sums[i], simd.load_bytes(&w[i % 4]), x[i / 4]);
         }
     }
     for sum in sums {

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Activations;
+use super::activations::{Activations, TILED_FROM};
 use super::decode::Rows;
 use super::prefill::{PANEL_TILES, PanelOfRows, TileWidth};
 use super::unpacked::{Bf16, F16, F32, FloatRows, Floats};
@@ -20,10 +20,7 @@ const PARALLEL_FROM_BYTES: usize = 32 * 1024;
 /// Panels for each thread, below which they are made narrower, so that no thread waits long for the last.
 const PANELS_FOR_EACH: usize = 4;
 
-/// Tokens from which on rows of floats are taken in panels that fit a cache.
-const FLOAT_PANEL_FROM: usize = 8;
-
-/// Rows of a panel of floats.
+/// Rows of a panel of floats, which fits a cache.
 const FLOAT_PANEL: usize = 32;
 
 /// A weight matrix as the file holds it: `rows` rows of `columns` values, row after row.
@@ -124,7 +121,7 @@ impl Product<'_> {
     fn floats<F: Floats>(self, out: &mut [f32]) {
         let Self { isa, weights, .. } = self;
         let (x, columns) = (self.x.floats(), weights.columns);
-        let width = if self.x.tokens() < FLOAT_PANEL_FROM { self.rows_in_a_piece() } else { FLOAT_PANEL };
+        let width = if self.x.tokens() < TILED_FROM { self.rows_in_a_piece() } else { FLOAT_PANEL };
         let panels = Panels::new(out, weights.rows, width);
         self.each(panels.count(), &|i| {
             let out = panels.claim(i);

@@ -140,6 +140,32 @@ fn products_match_the_dequantizers_for_every_number_of_columns() {
 }
 
 #[test]
+fn a_token_among_few_has_the_same_bits_as_alone_with_any_number_of_threads() {
+    let (rows, columns) = (35, 512);
+    let mut random = Random(11);
+    let x: Vec<f32> = (0..9 * columns).map(|_| random.float()).collect();
+    let pools = [1, 2, 3].map(Pool::new);
+    for format in supported() {
+        let bytes = random_blocks(format, rows * columns / format.block_values(), &mut random);
+        let matrix = Matrix { format, rows, columns, bytes: &bytes };
+        for isa in Isa::available() {
+            let product = |pool: &Pool, x: &[f32]| {
+                let mut activations = Activations::new();
+                activations.set(pool, isa, x, columns, &[format]);
+                let mut out = vec![f32::NAN; x.len() / columns * rows];
+                matmul(pool, isa, &matrix, &activations, &mut out);
+                out.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+            };
+            let alone: Vec<u32> = x.chunks(columns).flat_map(|x| product(&pools[0], x)).collect();
+            for (tokens, pool) in (1..=9).zip(pools.iter().cycle()) {
+                let together = product(pool, &x[..tokens * columns]);
+                assert_eq!(together, alone[..tokens * rows], "{format}, {}, {tokens} tokens", isa.name());
+            }
+        }
+    }
+}
+
+#[test]
 fn activations_serve_matrices_of_several_formats_and_are_reused() {
     let (pool, isas) = (Pool::new(2), Isa::available());
     let formats = [Format::Q4K, Format::Q8_0, Format::F16];
