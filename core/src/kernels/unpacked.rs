@@ -8,7 +8,6 @@ use crate::isa::{Kernel, LANES, Panel, Simd};
 /// Tokens that stay in the second-level cache while a panel of rows meets them.
 const TOKEN_BLOCK: usize = 32;
 
-
 /// How far ahead of its use memory is asked for.
 const AHEAD_BYTES: usize = 4 * 1024;
 
