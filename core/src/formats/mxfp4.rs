@@ -48,6 +48,7 @@ impl Packed for Mxfp4 {
     const GROUP: usize = 32;
     const ZERO: Zero = Zero::Offset(OFFSET);
     const FINE: bool = true;
+    const HALF_SCALES: bool = false;
 
     #[inline(always)]
     fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {

@@ -29,6 +29,8 @@ pub trait Packed: 'static {
     /// Whether activations are rounded to int8 with one scale per 32 values, or per span (which is cheaper; for formats
     /// whose blocks are spans).
     const FINE: bool;
+    /// Whether scales are half floats, as the file holds them, and activations are fine.
+    const HALF_SCALES: bool = Self::FINE;
 
     /// The codes of a span, 64 in each vector.
     fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4];

@@ -242,6 +242,23 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
         both!(_mm256_cvtepi32_ps, x)
     }
     #[inline(always)]
+    fn float_bits(self, x: Int) -> F32 {
+        both!(_mm256_castsi256_ps, x)
+    }
+    #[inline(always)]
+    fn sum_fours(self, [a, b, c, d]: [Int; 4]) -> Int {
+        cpu! {
+            let ab = _mm256_hadd_epi32(_mm256_hadd_epi32(a[0], a[1]), _mm256_hadd_epi32(b[0], b[1]));
+            let cd = _mm256_hadd_epi32(_mm256_hadd_epi32(c[0], c[1]), _mm256_hadd_epi32(d[0], d[1]));
+            let order = _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0);
+            [_mm256_permutevar8x32_epi32(ab, order), _mm256_permutevar8x32_epi32(cd, order)]
+        }
+    }
+    #[inline(always)]
+    fn store_i32(self, x: Int, out: &mut [i32]) {
+        store_two(x, out);
+    }
+    #[inline(always)]
     fn reduce_add_i32(self, x: Int) -> i32 {
         cpu! {
             let x = _mm256_add_epi32(x[0], x[1]);

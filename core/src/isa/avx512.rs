@@ -187,8 +187,29 @@ impl Simd for Avx512Vnni {
         cpu!(_mm512_cvtepi32_ps(x))
     }
     #[inline(always)]
+    fn float_bits(self, x: __m512i) -> __m512 {
+        cpu!(_mm512_castsi512_ps(x))
+    }
+    #[inline(always)]
     fn reduce_add_i32(self, x: __m512i) -> i32 {
         cpu!(_mm512_reduce_add_epi32(x))
+    }
+    #[inline(always)]
+    fn sum_fours(self, [a, b, c, d]: [__m512i; 4]) -> __m512i {
+        cpu! {
+            let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
+            let ab = _mm512_add_epi32(ab, _mm512_unpackhi_epi32(a, b));
+            let cd = _mm512_add_epi32(cd, _mm512_unpackhi_epi32(c, d));
+            let sums = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+            let order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+            _mm512_permutexvar_epi32(order, sums)
+        }
+    }
+    #[inline(always)]
+    fn store_i32(self, x: __m512i, out: &mut [i32]) {
+        let out = &mut out[..LANES];
+        // SAFETY: 16 integers are there, and the store needs no alignment.
+        unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), x) }
     }
     #[inline(always)]
     fn store_i8(self, x: __m512i, out: &mut [i8]) {

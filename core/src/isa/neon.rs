@@ -292,6 +292,22 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
         cpu!(vaddvq_s32(vaddq_s32(vaddq_s32(x[0], x[2]), vaddq_s32(x[1], x[3]))))
     }
     #[inline(always)]
+    fn float_bits(self, x: I32) -> F32 {
+        each!(vreinterpretq_f32_s32, x)
+    }
+    #[inline(always)]
+    fn sum_fours(self, x: [I32; 4]) -> I32 {
+        let mut out = x[0];
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = cpu!(vpaddq_s32(vpaddq_s32(x[0], x[1]), vpaddq_s32(x[2], x[3])));
+        }
+        out
+    }
+    #[inline(always)]
+    fn store_i32(self, x: I32, out: &mut [i32]) {
+        store_four(each!(vreinterpretq_u8_s32, x), out);
+    }
+    #[inline(always)]
     fn store_i8(self, x: I32, out: &mut [i8]) {
         let bytes = cpu! {
             let a = vmovn_high_s32(vmovn_s32(x[0]), x[1]);

@@ -256,6 +256,22 @@ impl Simd for Scalar {
         fold(x, i32::wrapping_add)
     }
     #[inline(always)]
+    fn float_bits(self, x: I32) -> F32 {
+        map(x, |x| f32::from_bits(x as u32))
+    }
+    #[inline(always)]
+    fn sum_fours(self, x: [I32; 4]) -> I32 {
+        let mut out = [0; LANES];
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = x[i / 4][i % 4 * 4..][..4].iter().sum();
+        }
+        out
+    }
+    #[inline(always)]
+    fn store_i32(self, x: I32, out: &mut [i32]) {
+        out[..LANES].copy_from_slice(&x);
+    }
+    #[inline(always)]
     fn store_i8(self, x: I32, out: &mut [i8]) {
         out[..LANES].copy_from_slice(&map(x, |x| x as i8));
     }

@@ -107,8 +107,14 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn splat_i32(self, x: i32) -> Self::I32;
     /// As floats.
     fn to_f32(self, x: Self::I32) -> Self::F32;
+    /// The same bits.
+    fn float_bits(self, x: Self::I32) -> Self::F32;
     /// Sum of the lanes.
     fn reduce_add_i32(self, x: Self::I32) -> i32;
+    /// Lane `4 * i + j` is the sum of the lanes `4 * j .. 4 * j + 4` of `x[i]`.
+    fn sum_fours(self, x: [Self::I32; 4]) -> Self::I32;
+    /// Writes the first 16 of `out`.
+    fn store_i32(self, x: Self::I32, out: &mut [i32]);
     /// Writes the lanes, which fit a signed byte, to the first 16 of `out`.
     fn store_i8(self, x: Self::I32, out: &mut [i8]);
 

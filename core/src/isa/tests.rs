@@ -89,6 +89,12 @@ impl Kernel for Everything<'_> {
         exact.extend(partial.iter().flat_map(|x| x.to_le_bytes()));
         exact.extend(s.reduce_max(u).to_le_bytes());
 
+        let fours = [s.round(u), s.round(v), s.splat_i32(7), s.round(s.mul(u, v))];
+        let mut sums = [0; 16];
+        s.store_i32(s.sum_fours(fours), &mut sums);
+        exact.extend(sums.iter().flat_map(|sum| sum.to_le_bytes()));
+        exact_f32!(s.float_bits(s.round(v)), s.float_bits(s.splat_i32(0x4b40_0005)));
+
         let activations = s.load_signed(signed);
         let products = s.dot(s.splat_i32(5), s.and(a, s.splat_byte(0x7f)), activations);
         let largest = s.dot(s.splat_i32(0), s.splat_byte(127), s.splat_byte(127));

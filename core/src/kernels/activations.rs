@@ -1,13 +1,17 @@
 //! The right-hand side of matrix products, made once for all the matrices that it meets.
 
+use std::sync::{Mutex, PoisonError};
+
+use super::prefill::Scratch;
 use crate::formats::Format;
 use crate::formats::packed::{Packed, SPAN, with_packed};
 use crate::isa::{Chunks, Isa, Kernel, LANES, Pool, Simd};
 
-/// From so many tokens on, matrices are multiplied in tiles whose lanes are rows; below, row by row.
+/// From so many tokens on, matrices are multiplied in tiles whose lanes are rows; below, row by row, and then the result
+/// of a token is the same, bit for bit, whatever other tokens are there.
 ///
 /// Not on instruction sets whose tiles have one token: they gain nothing.
-const TILED_FROM: usize = 10;
+pub(super) const TILED_FROM: usize = 10;
 
 /// Below so many values, the work is not worth waking another thread.
 const PARALLEL_FROM: usize = 1 << 14;
@@ -22,6 +26,7 @@ pub struct Activations {
     floats: Option<Vec<f32>>,
     fine: Rounded,
     coarse: Rounded,
+    scratches: Mutex<Vec<Scratch>>,
 }
 
 /// The int8 form: `x = scale * code`, the scale of a span or of 32 values being its largest magnitude / 127, the code
@@ -114,6 +119,16 @@ impl Activations {
         self.tiled
     }
 
+    /// Buffers of one thread for products in tiles.
+    pub(super) fn take_scratch(&self) -> Scratch {
+        self.scratches.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Keeps them for the next product.
+    pub(super) fn keep_scratch(&self, scratch: Scratch) {
+        self.scratches.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+    }
+
     /// How many values each token has.
     pub fn columns(&self) -> usize {
         self.columns
@@ -166,13 +181,11 @@ impl Kernel for TileTokens {
     }
 }
 
-/// Cuts tokens into tiles of at most `size`, as even as possible: first token and number of each.
+/// Cuts tokens into tiles of at most `size`, as even as possible: how many there are of which size, larger ones first.
 pub(super) fn token_tiles(tokens: usize, size: usize) -> impl Iterator<Item = (usize, usize)> {
-    let count = tokens.div_ceil(size);
-    (0..count).map(move |i| {
-        let (first, end) = (i * tokens / count, (i + 1) * tokens / count);
-        (first, end - first)
-    })
+    let tiles = tokens.div_ceil(size);
+    let (least, larger) = (tokens / tiles.max(1), tokens % tiles.max(1));
+    [(larger, least + 1), (tiles - larger, least)].into_iter().filter(|&(count, _)| count > 0)
 }
 
 impl Rounded {
@@ -216,7 +229,7 @@ struct Span {
 
 /// Rounds columns `span * 256 ..` of one token.
 #[inline(always)]
-fn round_span<S: Simd, const FINE: bool>(simd: S, token: &[f32], span: usize) -> Span {
+fn round_span<S: Simd, const FINE: bool>(simd: S, token: &[f32], span: usize, out: &mut Span) {
     let x = &token[span * SPAN..];
     let mut padded = [0.0; SPAN];
     let x: &[f32; SPAN] = if let Some(x) = x.first_chunk() {
@@ -225,29 +238,39 @@ fn round_span<S: Simd, const FINE: bool>(simd: S, token: &[f32], span: usize) ->
         padded[..x.len()].copy_from_slice(x);
         &padded
     };
-    let mut out = Span { codes: [0; SPAN], scales: [0.0; 8], sums: [0; LANES] };
     let mut largest = simd.splat(0.0);
     if !FINE {
         for x in x.as_chunks::<LANES>().0 {
             largest = simd.max(simd.abs(simd.load(x)), largest);
         }
-    }
-    for (i, x) in x.as_chunks::<32>().0.iter().enumerate() {
-        if FINE {
-            largest = simd.max(simd.abs(simd.load(&x[..16])), simd.abs(simd.load(&x[16..])));
-        }
-        let largest = simd.reduce_max(largest);
-        out.scales[i] = largest / 127.0;
-        // So small that its inverse overflows: zero.
-        let inverse = simd.splat(if largest > 1e-36 { 127.0 / largest } else { 0.0 });
-        for j in 0..2 {
-            let codes = simd.round(simd.mul(simd.load(&x[16 * j..]), inverse));
-            simd.store_i8(codes, &mut out.codes[32 * i + 16 * j..]);
-            out.sums[2 * i + j] = simd.reduce_add_i32(codes);
+        set_scale(simd, simd.reduce_max(largest), x, &mut out.codes, &mut out.scales);
+    } else {
+        let parts = x.as_chunks::<32>().0.iter().zip(out.codes.as_chunks_mut::<32>().0).zip(&mut out.scales);
+        for ((x, codes), scale) in parts {
+            let largest = simd.max(simd.abs(simd.load(&x[..16])), simd.abs(simd.load(&x[16..])));
+            set_scale(simd, simd.reduce_max(largest), x, codes, std::slice::from_mut(scale));
         }
     }
-    out
+    // Four codes each, then four of those.
+    let mut fours = [simd.splat_i32(0); 4];
+    for (four, codes) in fours.iter_mut().zip(out.codes.as_chunks::<64>().0) {
+        *four = simd.dot(*four, simd.splat_byte(1), simd.load_signed(codes));
+    }
+    simd.store_i32(simd.sum_fours(fours), &mut out.sums);
 }
+
+/// Rounds values that share a scale.
+#[inline(always)]
+fn set_scale<S: Simd>(simd: S, largest: f32, x: &[f32], codes: &mut [i8], scales: &mut [f32]) {
+    scales.fill(largest / 127.0);
+    // So small that its inverse overflows: zero.
+    let inverse = simd.splat(if largest > 1e-36 { 127.0 / largest } else { 0.0 });
+    for (x, codes) in x.as_chunks::<LANES>().0.iter().zip(codes.as_chunks_mut::<LANES>().0) {
+        simd.store_i8(simd.round(simd.mul(simd.load(x), inverse)), codes);
+    }
+}
+
+const NO_SPAN: Span = Span { codes: [0; SPAN], scales: [0.0; 8], sums: [0; LANES] };
 
 /// Rounds a span of all tokens for products row by row.
 struct RoundSpan<'a, const FINE: bool> {
@@ -262,8 +285,9 @@ impl<const FINE: bool> Kernel for RoundSpan<'_, FINE> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
+        let mut rounded = NO_SPAN;
         for (x, out) in self.x.chunks_exact(self.shape.columns).zip(self.out) {
-            let rounded = round_span::<S, FINE>(simd, x, self.span);
+            round_span::<S, FINE>(simd, x, self.span, &mut rounded);
             out.codes = rounded.codes;
             for i in 0..LANES {
                 out.scales[i] = rounded.scales[i / 2];
@@ -290,28 +314,38 @@ impl<const FINE: bool> Kernel for RoundTiles<'_, FINE> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let (scale_count, sum_count) = counts(FINE);
-        for (first, count) in token_tiles(self.shape.tokens, self.shape.tile) {
-            let codes = &mut self.codes[first * SPAN..][..count * SPAN];
-            let scales = &mut self.scales[first * scale_count..][..count * scale_count];
-            let sums = &mut self.sums[first * sum_count..][..count * sum_count];
-            let shares = &mut self.shares[first * sum_count..][..count * sum_count];
-            for t in 0..count {
-                let token = &self.x[(first + t) * self.shape.columns..][..self.shape.columns];
-                let rounded = round_span::<S, FINE>(simd, token, self.span);
-                for (from, to) in rounded.codes.as_chunks::<4>().0.iter().zip(codes.chunks_exact_mut(4 * count)) {
-                    to[4 * t..4 * t + 4].copy_from_slice(from);
-                }
-                for i in 0..scale_count {
-                    scales[i * count + t] = rounded.scales[i];
-                }
-                for i in 0..sum_count {
-                    let at = if FINE { i + 16 } else { i };
-                    let sum =
-                        if at < 16 { rounded.sums[at] } else { rounded.sums[2 * at - 32] + rounded.sums[2 * at - 31] };
-                    sums[i * count + t] = sum;
-                    shares[i * count + t] = sum as f32 * if FINE { rounded.scales[i] } else { 1.0 };
+        let mut rounded = NO_SPAN;
+        let mut tokens = self.x.chunks_exact(self.shape.columns);
+        let mut first = 0;
+        for (count, size) in token_tiles(self.shape.tokens, self.shape.tile) {
+            let end = first + count * size;
+            let codes = self.codes[first * SPAN..end * SPAN].chunks_exact_mut(size * SPAN);
+            let scales = self.scales[first * scale_count..end * scale_count].chunks_exact_mut(size * scale_count);
+            let sums = self.sums[first * sum_count..end * sum_count].chunks_exact_mut(size * sum_count);
+            let shares = self.shares[first * sum_count..end * sum_count].chunks_exact_mut(size * sum_count);
+            for (((codes, scales), sums), shares) in codes.zip(scales).zip(sums).zip(shares) {
+                for (t, token) in tokens.by_ref().take(size).enumerate() {
+                    // The same columns of the next token, which no hardware sees coming.
+                    let columns = &token[self.span * SPAN..self.shape.columns.min((self.span + 1) * SPAN)];
+                    simd.prefetch(columns, size_of_val(token));
+                    round_span::<S, FINE>(simd, token, self.span, &mut rounded);
+                    let to = codes.as_chunks_mut::<4>().0[t..].iter_mut().step_by(size);
+                    for (to, from) in to.zip(rounded.codes.as_chunks::<4>().0) {
+                        *to = *from;
+                    }
+                    for (to, from) in scales[t..].iter_mut().step_by(size).zip(&rounded.scales[..scale_count]) {
+                        *to = *from;
+                    }
+                    let pairs = rounded.sums.as_chunks::<2>().0.iter().map(|[a, b]| a + b);
+                    let singles = rounded.sums[..if FINE { 0 } else { LANES }].iter().copied();
+                    let to = sums[t..].iter_mut().step_by(size).zip(shares[t..].iter_mut().step_by(size));
+                    for (i, ((sum, share), from)) in to.zip(singles.chain(pairs)).enumerate() {
+                        *sum = from;
+                        *share = from as f32 * if FINE { rounded.scales[i] } else { 1.0 };
+                    }
                 }
             }
+            first = end;
         }
     }
 }
@@ -325,14 +359,9 @@ mod tests {
         for tokens in 0..70 {
             for size in 1..8 {
                 let tiles: Vec<_> = token_tiles(tokens, size).collect();
-                assert_eq!(tiles.len(), tokens.div_ceil(size));
-                let mut next = 0;
-                for (first, count) in tiles {
-                    assert_eq!(first, next);
-                    assert!(count <= size && count >= tokens / tokens.div_ceil(size));
-                    next += count;
-                }
-                assert_eq!(next, tokens);
+                assert_eq!(tiles.iter().map(|(count, _)| count).sum::<usize>(), tokens.div_ceil(size));
+                assert_eq!(tiles.iter().map(|(count, size)| count * size).sum::<usize>(), tokens);
+                assert!(tiles.iter().all(|&(_, of)| of <= size && of >= tokens / tokens.div_ceil(size)));
             }
         }
     }
@@ -372,8 +401,15 @@ mod tests {
             assert!((x.sums[i % SPAN / 16] - in_group as f32 * if fine { scale } else { 1.0 }).abs() < 1e-3);
             return (x.codes[i % SPAN], scale);
         }
-        let (first, count) =
-            token_tiles(tokens, tile).find(|(first, count)| (*first..first + count).contains(&t)).unwrap();
+        let mut firsts = (0, 0);
+        let sizes = token_tiles(tokens, tile).flat_map(|(count, size)| std::iter::repeat_n(size, count));
+        for size in sizes {
+            firsts = (firsts.0 + firsts.1, size);
+            if t < firsts.0 + size {
+                break;
+            }
+        }
+        let (first, count) = firsts;
         let at = span * tokens + first;
         let code = |i: usize| x.codes[at * SPAN + i % SPAN / 4 * 4 * count + 4 * (t - first) + i % 4];
         let (scale_count, sum_count) = counts(fine);

@@ -70,15 +70,25 @@ impl Kernel for Multiply {
     }
 }
 
+#[repr(align(64))]
+struct Operands {
+    w: [[u8; 64]; 4],
+    x: [[i8; 64]; 3],
+}
+
 #[inline(always)]
 fn multiply<S: Simd, const SUMS: usize>(simd: S, rounds: usize) {
     let mut sums = [simd.splat_i32(0); SUMS];
-    let x = simd.splat_byte(5);
+    let operands = std::hint::black_box(Operands { w: [[3; 64]; 4], x: [[5; 64]; 3] });
+    let mut x = [simd.splat_byte(0); 3];
+    for i in 0..3 {
+        x[i] = simd.load_signed(&operands.x[i]);
+    }
     for _ in 0..rounds {
-        // Or else the products would be computed once for all rounds.
-        let w = simd.splat_byte(std::hint::black_box(3));
-        for sum in &mut sums {
-            *sum = simd.dot(*sum, w, x);
+        // Loaded anew, and no pair of operands twice, or else products would be computed once for several sums.
+        let w = &std::hint::black_box(&operands).w;
+        for i in 0..SUMS {
+            sums[i] = simd.dot(sums[i], simd.load_bytes(&w[i % 4]), x[i / 4]);
         }
     }
     for sum in sums {

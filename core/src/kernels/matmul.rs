@@ -1,14 +1,15 @@
 //! Products of a weight matrix, as the file holds it, with the activations of some tokens.
 
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Activations;
+use super::activations::{Activations, TILED_FROM};
 use super::decode::Rows;
-use super::prefill::{PanelOfRows, PanelWidth};
+use super::prefill::{PANEL_TILES, PanelOfRows, Scratch, TileWidth};
 use super::unpacked::{Bf16, F16, F32, FloatRows, Floats};
 use crate::formats::packed::{Packed, with_packed};
 use crate::formats::{self, Format};
-use crate::isa::{Isa, LANES, Panels, Pool};
+use crate::isa::{Isa, LANES, Panel, Panels, Pool};
 
 /// Bytes of weights that a thread should read in one go: less costs bandwidth, more leaves others waiting at the end.
 const PIECE_BYTES: usize = 512 * 1024;
@@ -16,10 +17,10 @@ const PIECE_BYTES: usize = 512 * 1024;
 /// Bytes of weights, times tokens, below which another thread is not worth waking.
 const PARALLEL_FROM_BYTES: usize = 32 * 1024;
 
-/// Tokens from which on rows of floats are taken in panels that fit a cache.
-const FLOAT_PANEL_FROM: usize = 8;
+/// Panels for each thread, below which they are made narrower, so that no thread waits long for the last.
+const PANELS_FOR_EACH: usize = 4;
 
-/// Rows of a panel of floats.
+/// Rows of a panel of floats, which fits a cache.
 const FLOAT_PANEL: usize = 32;
 
 /// A weight matrix as the file holds it: `rows` rows of `columns` values, row after row.
@@ -57,19 +58,38 @@ impl<'a> Matrix<'a> {
 /// `x` was set for this format and instruction set. The format is one that the core computes with
 /// ([`Format::is_supported`]).
 pub fn matmul(pool: &Pool, isa: Isa, weights: &Matrix, x: &Activations, out: &mut [f32]) {
-    weights.check();
-    assert_eq!(x.columns(), weights.columns, "activations fit the matrix");
-    assert_eq!(out.len(), x.tokens() * weights.rows, "the output is (tokens, rows)");
-    if out.is_empty() {
-        return;
+    matmul_all(pool, isa, &mut [(*weights, out)], x);
+}
+
+/// Several products of the same activations, as [`matmul`] makes them, in one go: threads wait for each other once.
+pub fn matmul_all(pool: &Pool, isa: Isa, products: &mut [(Matrix, &mut [f32])], x: &Activations) {
+    let mut plan = Plan { isa, threads: pool.threads(), rows: 0, bytes: 0, x };
+    for (weights, out) in &mut *products {
+        weights.check();
+        assert_eq!(x.columns(), weights.columns, "activations fit the matrix");
+        assert_eq!(out.len(), x.tokens() * weights.rows, "the output is (tokens, rows)");
+        plan.rows += weights.rows;
+        plan.bytes += weights.bytes.len();
     }
-    let product = Product { pool, isa, weights, x };
-    with_packed!(weights.format, P => product.packed::<P>(out), _ => match weights.format {
-        Format::F32 => product.floats::<F32>(out),
-        Format::F16 => product.floats::<F16>(out),
-        Format::BF16 => product.floats::<Bf16>(out),
-        format => panic!("format {format} has no kernels"),
-    });
+    let products = products.iter_mut().filter(|(_, out)| !out.is_empty());
+    let parts: Vec<Part> = products.map(|(weights, out)| plan.part(*weights, out)).collect();
+    let count: usize = parts.iter().map(|part| part.count).sum();
+    let next = AtomicUsize::new(0);
+    let work = |_| {
+        let mut scratch = x.take_scratch();
+        loop {
+            let mut i = next.fetch_add(1, Ordering::Relaxed);
+            let part = parts.iter().find(|part| {
+                let is_here = i < part.count;
+                i -= if is_here { 0 } else { part.count };
+                is_here
+            });
+            let Some(part) = part else { break };
+            (part.run)(i, &mut scratch);
+        }
+        x.keep_scratch(scratch);
+    };
+    if count > 1 && plan.bytes * x.tokens() >= PARALLEL_FROM_BYTES { pool.run(&work) } else { work(0) }
 }
 
 /// The values of one row: an embedding. `out` has `columns` elements.
@@ -77,62 +97,91 @@ pub fn dequantize_row(weights: &Matrix, row: usize, out: &mut [f32]) {
     formats::dequantize(weights.format, weights.rows_from(row, 1), out).expect("a supported format and whole blocks");
 }
 
+/// One product, cut into pieces that any thread may do.
+struct Part<'a> {
+    count: usize,
+    run: Box<dyn Fn(usize, &mut Scratch) + Sync + 'a>,
+}
+
+/// How products are cut into pieces.
 #[derive(Clone, Copy)]
-struct Product<'a> {
-    pool: &'a Pool,
+struct Plan<'a> {
     isa: Isa,
-    weights: &'a Matrix<'a>,
+    threads: usize,
+    /// Of all products together.
+    rows: usize,
+    /// Of all products together.
+    bytes: usize,
     x: &'a Activations,
 }
 
-impl Product<'_> {
-    fn packed<P: Packed>(self, out: &mut [f32]) {
-        let Self { isa, weights, .. } = self;
-        let rounded = self.x.rounded(isa, P::FINE);
+impl<'a> Plan<'a> {
+    fn part(self, weights: Matrix<'a>, out: &'a mut [f32]) -> Part<'a> {
+        with_packed!(weights.format, P => self.packed::<P>(weights, out), _ => match weights.format {
+            Format::F32 => self.floats::<F32>(weights, out),
+            Format::F16 => self.floats::<F16>(weights, out),
+            Format::BF16 => self.floats::<Bf16>(weights, out),
+            format => panic!("format {format} has no kernels"),
+        })
+    }
+
+    fn packed<P: Packed>(self, weights: Matrix<'a>, out: &'a mut [f32]) -> Part<'a> {
+        let x = self.x.rounded(self.isa, P::FINE);
         let row_bytes = weights.row_bytes();
         if self.x.tiled() {
-            let panels = Panels::new(out, weights.rows, isa.run(PanelWidth));
-            self.each(panels.count(), &|i| {
+            let panels = Panels::new(out, weights.rows, self.rows_in_a_panel());
+            let count = panels.count();
+            let run = move |i, scratch: &mut Scratch| {
                 let out = panels.claim(i);
                 let bytes = weights.rows_from(out.first(), out.width());
-                isa.run(PanelOfRows { bytes, row_bytes, x: rounded, out, packed: PhantomData::<P> });
-            });
+                self.isa.run(PanelOfRows { bytes, row_bytes, x, scratch, out, packed: PhantomData::<P> });
+            };
+            Part { count, run: Box::new(run) }
         } else {
-            let panels = Panels::new(out, weights.rows, self.rows_in_a_piece());
-            self.each(panels.count(), &|i| {
-                let out = panels.claim(i);
-                let bytes = weights.rows_from(out.first(), out.width());
-                isa.run(Rows { bytes, row_bytes, x: &rounded.spans, out, packed: PhantomData::<P> });
-            });
+            self.rows(weights, out, self.rows_in_a_piece(&weights), move |bytes, out| {
+                self.isa.run(Rows { bytes, row_bytes, x: &x.spans, out, packed: PhantomData::<P> });
+            })
         }
     }
 
-    fn floats<F: Floats>(self, out: &mut [f32]) {
-        let Self { isa, weights, .. } = self;
+    fn floats<F: Floats>(self, weights: Matrix<'a>, out: &'a mut [f32]) -> Part<'a> {
         let (x, columns) = (self.x.floats(), weights.columns);
-        let width = if self.x.tokens() < FLOAT_PANEL_FROM { self.rows_in_a_piece() } else { FLOAT_PANEL };
+        let few = self.x.tokens() < TILED_FROM;
+        let width = if few { self.rows_in_a_piece(&weights) } else { FLOAT_PANEL };
+        self.rows(weights, out, width, move |bytes, out| {
+            self.isa.run(FloatRows { bytes, columns, x, out, floats: PhantomData::<F> });
+        })
+    }
+
+    /// Pieces of `width` rows.
+    fn rows(
+        self,
+        weights: Matrix<'a>,
+        out: &'a mut [f32],
+        width: usize,
+        multiply: impl Fn(&[u8], Panel<f32>) + Sync + 'a,
+    ) -> Part<'a> {
         let panels = Panels::new(out, weights.rows, width);
-        self.each(panels.count(), &|i| {
+        let count = panels.count();
+        let run = move |i, _: &mut Scratch| {
             let out = panels.claim(i);
-            let bytes = weights.rows_from(out.first(), out.width());
-            isa.run(FloatRows { bytes, columns, x, out, floats: PhantomData::<F> });
-        });
+            multiply(weights.rows_from(out.first(), out.width()), out);
+        };
+        Part { count, run: Box::new(run) }
+    }
+
+    /// Rows that a thread unpacks at once for products in tiles: several tiles where enough panels remain for all.
+    fn rows_in_a_panel(self) -> usize {
+        let tile = self.isa.run(TileWidth);
+        let enough = PANELS_FOR_EACH * self.threads * tile * PANEL_TILES;
+        if self.rows < enough { tile } else { tile * PANEL_TILES }
     }
 
     /// Rows that a thread takes at once where each row is read once: about `PIECE_BYTES`, and about as many for each
     /// thread.
-    fn rows_in_a_piece(self) -> usize {
-        let threads = self.pool.threads();
-        let rounds = (self.weights.bytes.len() / (threads * PIECE_BYTES)).max(1);
-        self.weights.rows.div_ceil(rounds * threads).next_multiple_of(LANES)
-    }
-
-    /// All panels, on all threads if it is worth it.
-    fn each(self, count: usize, f: &(dyn Fn(usize) + Sync)) {
-        if self.weights.bytes.len() * self.x.tokens() < PARALLEL_FROM_BYTES {
-            (0..count).for_each(f);
-        } else {
-            self.pool.each(count, f);
-        }
+    fn rows_in_a_piece(self, weights: &Matrix) -> usize {
+        let rounds = (self.bytes / (self.threads * PIECE_BYTES)).max(1);
+        let pieces = (rounds * self.threads * weights.bytes.len()).div_ceil(self.bytes.max(1));
+        weights.rows.div_ceil(pieces.max(1)).next_multiple_of(LANES)
     }
 }

@@ -12,7 +12,7 @@ pub mod rope;
 mod unpacked;
 
 pub use activations::Activations;
-pub use matmul::{Matrix, dequantize_row, matmul};
+pub use matmul::{Matrix, dequantize_row, matmul, matmul_all};
 
 #[cfg(test)]
 mod tests;

@@ -12,21 +12,37 @@ const MOST_GROUPS: usize = 16;
 /// Tokens of a tile at most.
 const MOST_TOKENS: usize = 8;
 
+/// Tiles of rows in a panel at most: each tile of tokens is fetched once for all of them.
+pub(super) const PANEL_TILES: usize = 2;
+
+/// 1.5 * 2^23: added to an integer of at most 2^22, it makes the bits of a float out of the integer's.
+const ANCHOR: f32 = 12_582_912.0;
+
+/// What a thread needs while it multiplies panels; kept from one product to the next.
+#[derive(Default)]
+pub(super) struct Scratch {
+    tiles: Box<[Tile; PANEL_TILES]>,
+    /// (tiles of tokens, tiles of rows, tokens of the tile, rows of the tile)
+    sums: Vec<f32>,
+    copy: Vec<u8>,
+}
+
 /// A panel of rows times all tokens.
 pub(super) struct PanelOfRows<'a, P> {
     /// Whole rows, as many as the panel is wide.
     pub(super) bytes: &'a [u8],
     pub(super) row_bytes: usize,
     pub(super) x: &'a Rounded,
-    /// (tokens, rows); at most `S::TILE_ROWS` vectors of rows.
+    pub(super) scratch: &'a mut Scratch,
+    /// (tokens, rows); at most `PANEL_TILES * S::TILE_ROWS` vectors of rows.
     pub(super) out: Panel<'a, f32>,
     pub(super) packed: PhantomData<P>,
 }
 
-/// How many rows a panel has.
-pub(super) struct PanelWidth;
+/// How many rows a tile has.
+pub(super) struct TileWidth;
 
-impl Kernel for PanelWidth {
+impl Kernel for TileWidth {
     type Output = usize;
 
     #[inline(always)]
@@ -54,34 +70,62 @@ impl<P: Packed> PanelOfRows<'_, P> {
     #[inline(always)]
     fn multiply<S: Simd, const M: usize>(mut self, simd: S) {
         let (tokens, spans) = (self.out.rows(), self.row_bytes.div_ceil(P::BYTES));
-        let mut tile = Tile::new();
-        let mut sums = vec![0.0; tokens * M * LANES]; // (tokens, rows)
-        let mut copy = Vec::new();
-        let whole = self.out.width() == M * LANES;
+        let width = M * LANES;
+        let tile_count = self.out.width().div_ceil(width);
+        let Scratch { tiles, sums, copy } = self.scratch;
+        let tiles = &mut tiles[..tile_count];
+        if sums.len() < tokens * tile_count * width {
+            sums.resize(tokens * tile_count * width, 0.0);
+        }
+        let whole = self.out.width() == tile_count * width;
         for span in 0..spans {
-            let start = span * P::BYTES;
-            if whole && start + P::BYTES <= self.row_bytes {
-                unpack::<S, P, M>(simd, &self.bytes[start..], self.row_bytes, &mut tile);
-            } else {
-                // A last panel with fewer rows, or a last span with fewer blocks: the rest is zero.
-                copy.clear();
-                copy.resize(M * LANES * P::BYTES, 0);
-                let rows = self.bytes.chunks_exact(self.row_bytes);
-                for (to, from) in copy.chunks_exact_mut(P::BYTES).zip(rows) {
-                    let from = &from[start..self.row_bytes.min(start + P::BYTES)];
-                    to[..from.len()].copy_from_slice(from);
+            for (i, tile) in tiles.iter_mut().enumerate() {
+                let bytes = &self.bytes[i * width * self.row_bytes..];
+                let start = span * P::BYTES;
+                if bytes.len() >= width * self.row_bytes && start + P::BYTES <= self.row_bytes {
+                    unpack::<S, P, M>(simd, &bytes[start..], self.row_bytes, tile);
+                } else {
+                    // A last tile with fewer rows, or a last span with fewer blocks: the rest is zero.
+                    copy.clear();
+                    copy.resize(width * P::BYTES, 0);
+                    for (to, from) in copy.chunks_exact_mut(P::BYTES).zip(bytes.chunks_exact(self.row_bytes)) {
+                        let from = &from[start..self.row_bytes.min(start + P::BYTES)];
+                        to[..from.len()].copy_from_slice(from);
+                    }
+                    unpack::<S, P, M>(simd, copy, P::BYTES, tile);
                 }
-                unpack::<S, P, M>(simd, &copy, P::BYTES, &mut tile);
             }
-            for (first, count) in token_tiles(tokens, S::TILE_TOKENS) {
-                let x = TokenTile::new::<P>(self.x, span * tokens + first, count);
-                let sums = &mut sums[first * M * LANES..][..count * M * LANES];
-                multiply_tile::<S, P, M>(simd, &tile, x, sums, count);
+            let mut first = 0;
+            for (count, size) in token_tiles(tokens, S::TILE_TOKENS) {
+                let end = first + count * size;
+                let product = Product {
+                    tiles,
+                    x: TokenTiles::new::<P>(self.x, span * tokens + first, span * tokens + end),
+                    offset: i32::from(offset::<S, P>()),
+                    sums: &mut sums[first * tile_count * width..end * tile_count * width],
+                    is_first: span == 0,
+                    out: (whole && span + 1 == spans).then_some(&mut self.out),
+                    first_token: first,
+                };
+                multiply_tiles::<S, P, M>(simd, product, size);
+                first = end;
             }
         }
-        let width = self.out.width();
-        for (t, sums) in sums.chunks_exact(M * LANES).enumerate() {
-            self.out.row(t).copy_from_slice(&sums[..width]);
+        if !whole {
+            let mut sums = &sums[..];
+            let mut token = 0;
+            for (count, size) in token_tiles(tokens, S::TILE_TOKENS) {
+                for _ in 0..count {
+                    for i in 0..tile_count {
+                        let columns = width.min(self.out.width() - i * width);
+                        for t in 0..size {
+                            self.out.row(token + t)[i * width..][..columns].copy_from_slice(&sums[..columns]);
+                            sums = &sums[width..];
+                        }
+                    }
+                    token += size;
+                }
+            }
         }
     }
 }
@@ -91,179 +135,266 @@ impl<P: Packed> PanelOfRows<'_, P> {
 fn unpack<S: Simd, P: Packed, const M: usize>(simd: S, rows: &[u8], stride: usize, tile: &mut Tile) {
     for m in 0..M {
         let rows = &rows[m * LANES * stride..];
-        P::unpack(simd, rows, stride, &mut Slot { tile, vectors: M, vector: m });
         for row in 0..LANES {
             simd.prefetch(&rows[row * stride..][..P::BYTES], P::BYTES);
         }
+        P::unpack(simd, rows, stride, &mut Slot { tile, vectors: M, vector: m });
     }
 }
 
-/// One span of some tokens.
-struct TokenTile<'a> {
-    /// (64, tokens, 4)
+/// One span of some tiles of tokens, all of one size.
+#[derive(Clone, Copy)]
+struct TokenTiles<'a> {
+    /// (tiles, 64, tokens, 4)
     codes: &'a [i8],
-    /// (8 or 1, tokens)
+    /// (tiles, 8 or 1, tokens)
     scales: &'a [f32],
-    /// Of the codes of each group of the format: (groups, tokens)
+    /// Of the codes of each group of 32, and before them of 16 where scales are coarse: (tiles, groups, tokens)
     sums: &'a [i32],
     /// The same as floats, times the scale where it is fine.
     shares: &'a [f32],
 }
 
-impl<'a> TokenTile<'a> {
+impl<'a> TokenTiles<'a> {
     #[inline(always)]
-    fn new<P: Packed>(x: &'a Rounded, first: usize, count: usize) -> Self {
+    fn new<P: Packed>(x: &'a Rounded, first: usize, end: usize) -> Self {
         let (scale_count, sum_count) = counts(P::FINE);
-        let before = if !P::FINE && P::GROUP == 32 { 16 } else { 0 };
-        let sums = first * sum_count + before * count..first * sum_count + (before + SPAN / P::GROUP) * count;
         Self {
-            codes: &x.codes[first * SPAN..][..count * SPAN],
-            scales: &x.scales[first * scale_count..][..count * scale_count],
-            sums: &x.sums[sums.clone()],
-            shares: &x.shares[sums],
+            codes: &x.codes[first * SPAN..end * SPAN],
+            scales: &x.scales[first * scale_count..end * scale_count],
+            sums: &x.sums[first * sum_count..end * sum_count],
+            shares: &x.shares[first * sum_count..end * sum_count],
         }
     }
 }
 
-/// Multiplies a tile of weights by a tile of tokens.
+/// What all formats of a kind do the same way: `sums += w x` for some tiles of rows and some tiles of tokens.
+struct Product<'a, 'b> {
+    tiles: &'a [Tile],
+    x: TokenTiles<'a>,
+    /// Taken from the codes.
+    offset: i32,
+    /// (tiles of tokens, tiles of rows, tokens, rows)
+    sums: &'a mut [f32],
+    /// Whether the sums start here.
+    is_first: bool,
+    /// Where the sums go if they end here.
+    out: Option<&'a mut Panel<'b, f32>>,
+    first_token: usize,
+}
+
+/// What tells the kinds of formats apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Kind {
+    group: usize,
+    fine: bool,
+    /// Whether scales are half floats, so that their product with the anchor is exact.
+    anchored: bool,
+    minima: bool,
+    signed: bool,
+}
+
+impl Kind {
+    const fn of<S: Simd, P: Packed>() -> Self {
+        Self {
+            group: P::GROUP,
+            fine: P::FINE,
+            anchored: P::HALF_SCALES,
+            minima: matches!(P::ZERO, Zero::Minima),
+            signed: matches!(P::ZERO, Zero::Signed) && S::BIAS == 0,
+        }
+    }
+
+    /// For use as a constant parameter.
+    const fn bits(self) -> usize {
+        self.group
+            | (self.fine as usize)
+            | (self.anchored as usize) << 1
+            | (self.minima as usize) << 2
+            | (self.signed as usize) << 3
+    }
+
+    const fn from_bits(bits: usize) -> Self {
+        Self {
+            group: bits & !15,
+            fine: bits & 1 != 0,
+            anchored: bits & 2 != 0,
+            minima: bits & 4 != 0,
+            signed: bits & 8 != 0,
+        }
+    }
+}
+
+/// Multiplies tiles of weights by tiles of `size` tokens.
 #[inline(always)]
-fn multiply_tile<S: Simd, P: Packed, const M: usize>(simd: S, w: &Tile, x: TokenTile, sums: &mut [f32], count: usize) {
-    let offset = i32::from(offset::<S, P>());
+fn multiply_tiles<S: Simd, P: Packed, const M: usize>(simd: S, product: Product, size: usize) {
     macro_rules! with_kind {
-        ($($group:literal $fine:literal $minima:literal $signed:literal;)+) => {
+        ($($group:literal $fine:literal $anchored:literal $minima:literal $signed:literal;)+) => {
             $(if const {
-                P::GROUP == $group
-                    && P::FINE == $fine
-                    && matches!(P::ZERO, Zero::Minima) == $minima
-                    && (matches!(P::ZERO, Zero::Signed) && S::BIAS == 0) == $signed
+                let (a, b) = (Kind::of::<S, P>(), kind($group, $fine, $anchored, $minima, $signed));
+                a.bits() == b
             } {
-                return multiply::<S, $group, $fine, $minima, $signed, M>(simd, w, x, offset, sums, count);
+                return with_size::<S, { kind($group, $fine, $anchored, $minima, $signed) }, M>(simd, product, size);
             })+
         };
     }
     // Formats of one kind share the code.
     with_kind! {
-        32 true true false;
-        32 true false false;
-        32 true false true;
-        32 false true false;
-        32 false false false;
-        32 false false true;
-        16 false true false;
-        16 false false false;
+        32 true true true false;
+        32 true true false false;
+        32 true true false true;
+        32 true false false false;
+        32 false false true false;
+        32 false false false false;
+        32 false false false true;
+        16 false false true false;
+        16 false false false false;
     }
     unreachable!("all kinds of formats are listed");
 }
 
+const fn kind(group: usize, fine: bool, anchored: bool, minima: bool, signed: bool) -> usize {
+    Kind { group, fine, anchored, minima, signed }.bits()
+}
+
 #[inline(always)]
-fn multiply<S: Simd, const GROUP: usize, const FINE: bool, const MINIMA: bool, const SIGNED: bool, const M: usize>(
-    simd: S,
-    w: &Tile,
-    x: TokenTile,
-    offset: i32,
-    sums: &mut [f32],
-    count: usize,
-) {
-    macro_rules! with_count {
+fn with_size<S: Simd, const KIND: usize, const M: usize>(simd: S, product: Product, size: usize) {
+    macro_rules! with_size {
         ($($n:literal)+) => {
-            match count {
+            match size {
                 // Tiles of tokens are even, so that none has less than half of what it may have.
                 $($n if const { $n <= S::TILE_TOKENS && 2 * $n >= S::TILE_TOKENS } => {
-                    simd.run(TileProduct::<GROUP, FINE, MINIMA, SIGNED, M, $n> { w, x, offset, sums });
+                    simd.run(TileProduct::<KIND, M, $n>(product));
                 })+
                 _ => unreachable!("tiles of tokens are even"),
             }
         };
     }
-    with_count!(1 2 3 4 5 6 7 8);
+    with_size!(1 2 3 4 5 6 7 8);
 }
 
-/// `sums += w x`, for `M` vectors of rows and `N` tokens; one function for all formats of a kind.
-struct TileProduct<
-    'a,
-    const GROUP: usize,
-    const FINE: bool,
-    const MINIMA: bool,
-    const SIGNED: bool,
-    const M: usize,
-    const N: usize,
-> {
-    w: &'a Tile,
-    x: TokenTile<'a>,
-    /// Taken from the codes.
-    offset: i32,
-    /// (tokens, rows)
-    sums: &'a mut [f32],
-}
+/// A product with tiles of `M` vectors of rows and `N` tokens; one function for all formats of a kind.
+struct TileProduct<'a, 'b, const KIND: usize, const M: usize, const N: usize>(Product<'a, 'b>);
 
-impl<const GROUP: usize, const FINE: bool, const MINIMA: bool, const SIGNED: bool, const M: usize, const N: usize>
-    Kernel for TileProduct<'_, GROUP, FINE, MINIMA, SIGNED, M, N>
-{
+impl<const KIND: usize, const M: usize, const N: usize> Kernel for TileProduct<'_, '_, KIND, M, N> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { w, x, offset, sums } = self;
-        // What each sum of products starts with.
-        let mut starts = [0; MOST_GROUPS * MOST_TOKENS];
-        if !MINIMA && !SIGNED {
-            for (start, &sum) in starts.iter_mut().zip(x.sums) {
-                *start = -offset * sum;
-            }
-        }
-        let mut floats = [[simd.splat(0.0); M]; N];
-        let by_group = w.codes[..SPAN * M * LANES].chunks_exact(GROUP * M * LANES);
-        for (group, (w_codes, x_codes)) in by_group.zip(x.codes.chunks_exact(GROUP * N)).enumerate() {
-            let mut products = [[simd.splat_i32(0); M]; N];
-            if !MINIMA && !SIGNED {
-                let starts = &starts[group * N..][..N];
-                for t in 0..N {
-                    products[t] = [simd.splat_i32(starts[t]); M];
+        let kind = const { Kind::from_bits(KIND) };
+        let Product { tiles, x, offset, sums, is_first, mut out, first_token } = self.0;
+        let (scale_count, sum_count) = const { counts(Kind::from_bits(KIND).fine) };
+        let groups = SPAN / kind.group;
+        let skipped = if !kind.fine && kind.group == 32 { 16 * N } else { 0 };
+        for (i, sums) in sums.chunks_exact_mut(tiles.len() * N * M * LANES).enumerate() {
+            let x = TokenTiles {
+                codes: &x.codes[i * SPAN * N..][..SPAN * N],
+                scales: &x.scales[i * scale_count * N..][..scale_count * N],
+                sums: &x.sums[i * sum_count * N + skipped..][..groups * N],
+                shares: &x.shares[i * sum_count * N + skipped..][..groups * N],
+            };
+            // What each sum of products starts with.
+            let mut starts = [0; MOST_GROUPS * MOST_TOKENS];
+            if kind.anchored || !(kind.minima || kind.signed) {
+                let anchor = if kind.anchored { ANCHOR.to_bits() as i32 } else { 0 };
+                let offset = if kind.minima || kind.signed { 0 } else { offset };
+                for (start, &sum) in starts[..groups * N].iter_mut().zip(x.sums) {
+                    *start = anchor - offset * sum;
                 }
             }
-            for (w, x) in w_codes.chunks_exact(M * 64).zip(x_codes.chunks_exact(N * 4)) {
-                let mut rows = [simd.splat_byte(0); M];
-                for m in 0..M {
-                    rows[m] = simd.load_bytes(&w[64 * m..]);
-                }
-                for t in 0..N {
-                    let x = simd.splat_four(&x[4 * t..]);
-                    for m in 0..M {
-                        products[t][m] = if SIGNED {
-                            simd.dot_signed(products[t][m], rows[m], x)
-                        } else {
-                            simd.dot(products[t][m], rows[m], x)
-                        };
-                    }
-                }
-            }
-            let shares = &x.shares[group * N..][..N];
-            let x_scales = if FINE { &x.scales[group * N..][..N] } else { &[] };
-            for m in 0..M {
-                let scales = simd.load(&w.scales[(group * M + m) * LANES..]);
-                for t in 0..N {
-                    let scales = if FINE { simd.mul(scales, simd.splat(x_scales[t])) } else { scales };
-                    floats[t][m] = simd.mul_add(simd.to_f32(products[t][m]), scales, floats[t][m]);
-                }
-                if MINIMA {
-                    let minima = simd.load(&w.minima[(group * M + m) * LANES..]);
+            for (s, (tile, sums)) in tiles.iter().zip(sums.chunks_exact_mut(N * M * LANES)).enumerate() {
+                let mut totals = [[simd.splat(0.0); M]; N];
+                if !is_first {
                     for t in 0..N {
-                        floats[t][m] = simd.neg_mul_add(minima, simd.splat(shares[t]), floats[t][m]);
+                        for m in 0..M {
+                            totals[t][m] = simd.load(&sums[(t * M + m) * LANES..]);
+                        }
                     }
                 }
-            }
-        }
-        for t in 0..N {
-            for m in 0..M {
-                let sum = &mut sums[(t * M + m) * LANES..][..LANES];
-                let before = simd.load(sum);
-                let after = if FINE {
-                    simd.add(floats[t][m], before)
-                } else {
-                    simd.mul_add(floats[t][m], simd.splat(x.scales[t]), before)
-                };
-                simd.store(after, sum);
+                let totals = multiply::<S, KIND, M, N>(simd, tile, x, &starts, totals);
+                for t in 0..N {
+                    if let Some(out) = &mut out {
+                        let row = &mut out.row(first_token + i * N + t)[s * M * LANES..][..M * LANES];
+                        for m in 0..M {
+                            simd.store(totals[t][m], &mut row[m * LANES..]);
+                        }
+                    } else {
+                        for m in 0..M {
+                            simd.store(totals[t][m], &mut sums[(t * M + m) * LANES..]);
+                        }
+                    }
+                }
             }
         }
     }
+}
+
+/// `totals + w x` for one tile of rows and one of tokens.
+#[inline(always)]
+fn multiply<S: Simd, const KIND: usize, const M: usize, const N: usize>(
+    simd: S,
+    w: &Tile,
+    x: TokenTiles,
+    starts: &[i32; MOST_GROUPS * MOST_TOKENS],
+    totals: [[S::F32; M]; N],
+) -> [[S::F32; M]; N] {
+    let kind = const { Kind::from_bits(KIND) };
+    let has_starts = kind.anchored || !(kind.minima || kind.signed);
+    let mut floats = if kind.fine { totals } else { [[simd.splat(0.0); M]; N] };
+    let by_group = w.codes[..SPAN * M * LANES].chunks_exact(kind.group * M * LANES);
+    for (group, (w_codes, x_codes)) in by_group.zip(x.codes.chunks_exact(kind.group * N)).enumerate() {
+        let mut products = [[simd.splat_i32(0); M]; N];
+        if has_starts {
+            let starts = &starts[group * N..][..N];
+            for t in 0..N {
+                products[t] = [simd.splat_i32(starts[t]); M];
+            }
+        }
+        for (w, x) in w_codes.chunks_exact(M * 64).zip(x_codes.chunks_exact(N * 4)) {
+            let mut rows = [simd.splat_byte(0); M];
+            for m in 0..M {
+                rows[m] = simd.load_bytes(&w[64 * m..]);
+            }
+            for t in 0..N {
+                let x = simd.splat_four(&x[4 * t..]);
+                for m in 0..M {
+                    products[t][m] = if kind.signed {
+                        simd.dot_signed(products[t][m], rows[m], x)
+                    } else {
+                        simd.dot(products[t][m], rows[m], x)
+                    };
+                }
+            }
+        }
+        let shares = &x.shares[group * N..][..N];
+        let x_scales = if kind.fine { &x.scales[group * N..][..N] } else { &[] };
+        for m in 0..M {
+            let scales = simd.load(&w.scales[(group * M + m) * LANES..]);
+            let anchors = if kind.anchored { simd.mul(scales, simd.splat(-ANCHOR)) } else { scales };
+            for t in 0..N {
+                floats[t][m] = if kind.anchored {
+                    // The difference is the integer times the scale, rounded once.
+                    let scaled = simd.mul_add(simd.float_bits(products[t][m]), scales, anchors);
+                    simd.mul_add(scaled, simd.splat(x_scales[t]), floats[t][m])
+                } else {
+                    let scales = if kind.fine { simd.mul(scales, simd.splat(x_scales[t])) } else { scales };
+                    simd.mul_add(simd.to_f32(products[t][m]), scales, floats[t][m])
+                };
+            }
+            if kind.minima {
+                let minima = simd.load(&w.minima[(group * M + m) * LANES..]);
+                for t in 0..N {
+                    floats[t][m] = simd.neg_mul_add(minima, simd.splat(shares[t]), floats[t][m]);
+                }
+            }
+        }
+    }
+    if !kind.fine {
+        for t in 0..N {
+            for m in 0..M {
+                floats[t][m] = simd.mul_add(floats[t][m], simd.splat(x.scales[t]), totals[t][m]);
+            }
+        }
+    }
+    floats
 }

@@ -140,6 +140,68 @@ fn products_match_the_dequantizers_for_every_number_of_columns() {
 }
 
 #[test]
+fn a_token_among_few_has_the_same_bits_as_alone_with_any_number_of_threads() {
+    let (rows, columns) = (35, 512);
+    let mut random = Random(11);
+    let x: Vec<f32> = (0..9 * columns).map(|_| random.float()).collect();
+    let pools = [1, 2, 3].map(Pool::new);
+    for format in supported() {
+        let bytes = random_blocks(format, rows * columns / format.block_values(), &mut random);
+        let matrix = Matrix { format, rows, columns, bytes: &bytes };
+        for isa in Isa::available() {
+            let product = |pool: &Pool, x: &[f32]| {
+                let mut activations = Activations::new();
+                activations.set(pool, isa, x, columns, &[format]);
+                let mut out = vec![f32::NAN; x.len() / columns * rows];
+                matmul(pool, isa, &matrix, &activations, &mut out);
+                out.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+            };
+            let alone: Vec<u32> = x.chunks(columns).flat_map(|x| product(&pools[0], x)).collect();
+            for (tokens, pool) in (1..=9).zip(pools.iter().cycle()) {
+                let together = product(pool, &x[..tokens * columns]);
+                assert_eq!(together, alone[..tokens * rows], "{format}, {}, {tokens} tokens", isa.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn several_products_in_one_go_are_the_same_as_one_by_one() {
+    let pool = Pool::new(3);
+    let formats = [Format::Q4K, Format::Q6K, Format::F16, Format::Q8_0];
+    let mut random = Random(5);
+    for isa in Isa::available() {
+        for tokens in [0, 1, 3, 21] {
+            let x: Vec<f32> = (0..tokens * 512).map(|_| random.float()).collect();
+            let mut activations = Activations::new();
+            activations.set(&pool, isa, &x, 512, &formats);
+            let rows = [70, 0, 5, 33];
+            let bytes: Vec<_> = (formats.iter().zip(rows))
+                .map(|(&format, rows)| random_blocks(format, rows * 512 / format.block_values(), &mut random))
+                .collect();
+            let matrices = || {
+                (formats.iter().zip(rows).zip(&bytes)).map(|((&format, rows), bytes)| Matrix {
+                    format,
+                    rows,
+                    columns: 512,
+                    bytes,
+                })
+            };
+            let mut one_by_one = Vec::new();
+            for matrix in matrices() {
+                let mut out = vec![f32::NAN; tokens * matrix.rows];
+                matmul(&pool, isa, &matrix, &activations, &mut out);
+                one_by_one.push(out);
+            }
+            let mut together: Vec<_> = one_by_one.iter().map(|out| vec![f32::NAN; out.len()]).collect();
+            let mut products: Vec<_> = matrices().zip(together.iter_mut().map(|out| &mut out[..])).collect();
+            matmul_all(&pool, isa, &mut products, &activations);
+            assert_eq!(together, one_by_one, "{}, {tokens} tokens", isa.name());
+        }
+    }
+}
+
+#[test]
 fn activations_serve_matrices_of_several_formats_and_are_reused() {
     let (pool, isas) = (Pool::new(2), Isa::available());
     let formats = [Format::Q4K, Format::Q8_0, Format::F16];

@@ -2,14 +2,11 @@
 
 use std::marker::PhantomData;
 
+use super::activations::TILED_FROM;
 use crate::isa::{Kernel, LANES, Panel, Simd};
 
 /// Tokens that stay in the second-level cache while a panel of rows meets them.
 const TOKEN_BLOCK: usize = 32;
-
-/// Tokens from which on several rows are read side by side, which costs bandwidth and saves loads. Below, a token gets
-/// the same bits as alone.
-const ROWS_FROM: usize = 9;
 
 /// How far ahead of its use memory is asked for.
 const AHEAD_BYTES: usize = 4 * 1024;
@@ -74,7 +71,8 @@ impl<F: Floats> Kernel for FloatRows<'_, F> {
         for first in (0..tokens).step_by(TOKEN_BLOCK) {
             let end = tokens.min(first + TOKEN_BLOCK);
             let mut row = 0;
-            if const { S::TILE_ROWS > 1 } && tokens >= ROWS_FROM {
+            // Several rows side by side cost bandwidth and save loads.
+            if const { S::TILE_ROWS > 1 } && tokens >= TILED_FROM {
                 while row + 4 <= rows {
                     let mut t = first;
                     while t + 4 <= end {
@@ -90,12 +88,13 @@ impl<F: Floats> Kernel for FloatRows<'_, F> {
             }
             while row < rows {
                 let mut t = first;
-                while tokens >= ROWS_FROM && t + 4 <= end {
-                    self.multiply::<S, 1, 4, 1>(simd, row, t);
+                // The same two sums for one token and for several: a token's result does not depend on its company.
+                while t + 4 <= end {
+                    self.multiply::<S, 1, 4, 2>(simd, row, t);
                     t += 4;
                 }
                 while t < end {
-                    self.multiply::<S, 1, 1, 4>(simd, row, t);
+                    self.multiply::<S, 1, 1, 2>(simd, row, t);
                     t += 1;
                 }
                 row += 1;

@@ -9,7 +9,7 @@ use crate::isa::{Isa, Pool};
 use crate::kernels::attention::{self, Attention, AttentionScratch, attend};
 use crate::kernels::norm::{add, add_bias, gated, rms_norm, rms_norm_in_place, rows, soft_cap};
 use crate::kernels::rope::RopeTable;
-use crate::kernels::{Activations, dequantize_row, matmul};
+use crate::kernels::{Activations, Matrix, dequantize_row, matmul_all};
 
 /// The most multiply-adds of one matrix product in prefill: the caller's wish to stop is seen between products.
 const MAX_PRODUCT: usize = 1 << 33;
@@ -322,10 +322,13 @@ fn project(
     outputs: &mut [(&Projection, &mut [f32])],
 ) {
     let Some((first, _)) = outputs.first() else { return };
-    let formats: Vec<Format> = outputs.iter().map(|(projection, _)| projection.matrix(&model.gguf).format).collect();
-    activations.set(pool, isa, x, first.columns, &formats);
+    let columns = first.columns;
+    let mut products: Vec<(Matrix, &mut [f32])> =
+        outputs.iter_mut().map(|(projection, out)| (projection.matrix(&model.gguf), &mut **out)).collect();
+    let formats: Vec<Format> = products.iter().map(|(matrix, _)| matrix.format).collect();
+    activations.set(pool, isa, x, columns, &formats);
+    matmul_all(pool, isa, &mut products, activations);
     for (projection, out) in outputs {
-        matmul(pool, isa, &projection.matrix(&model.gguf), activations, out);
         if let Some(bias) = &projection.bias {
             add_bias(pool, out, bias);
         }
