@@ -31,7 +31,7 @@ pub(super) struct Rounded {
     present: bool,
     /// For products row by row: (spans, tokens).
     pub(super) spans: Vec<TokenSpan>,
-    /// For products in tiles: (spans, tiles of tokens, 64 x 4 values, tokens of the tile, 4).
+    /// For products in tiles: (spans, tiles of tokens, depths, tokens of the tile, values of a depth).
     pub(super) codes: Vec<i8>,
     /// For products in tiles: (spans, tiles of tokens, scales per span, tokens of the tile).
     pub(super) scales: Vec<f32>,
@@ -298,8 +298,9 @@ impl<const FINE: bool> Kernel for RoundTiles<'_, FINE> {
             for t in 0..count {
                 let token = &self.x[(first + t) * self.shape.columns..][..self.shape.columns];
                 let rounded = round_span::<S, FINE>(simd, token, self.span);
-                for (from, to) in rounded.codes.as_chunks::<4>().0.iter().zip(codes.chunks_exact_mut(4 * count)) {
-                    to[4 * t..4 * t + 4].copy_from_slice(from);
+                let depths = codes.chunks_exact_mut(S::TILE_DEPTH * count);
+                for (from, to) in rounded.codes.chunks_exact(S::TILE_DEPTH).zip(depths) {
+                    to[S::TILE_DEPTH * t..][..S::TILE_DEPTH].copy_from_slice(from);
                 }
                 for i in 0..scale_count {
                     scales[i * count + t] = rounded.scales[i];
@@ -348,11 +349,11 @@ mod tests {
                     let mut activations = Activations::new();
                     activations.set(&pool, isa, &x, columns, &[format]);
                     let rounded = activations.rounded(isa, fine);
-                    let tile = isa.run(TileTokens);
+                    let (tile, depth) = (isa.run(TileTokens), isa.run(TileDepth));
                     for t in 0..tokens {
                         for i in 0..2 * SPAN {
                             let expected = if i < columns { x[t * columns + i] } else { 0.0 };
-                            let (code, scale) = code_and_scale(rounded, fine, tokens, tile, t, i);
+                            let (code, scale) = code_and_scale(rounded, fine, tokens, (tile, depth), t, i);
                             let error = (f32::from(code) * scale - expected).abs();
                             assert!(error <= 0.5001 * scale, "{}, {tokens}, {t}, {i}", isa.name());
                         }
@@ -362,8 +363,26 @@ mod tests {
         }
     }
 
-    /// Finds one value in either layout.
-    fn code_and_scale(x: &Rounded, fine: bool, tokens: usize, tile: usize, t: usize, i: usize) -> (i8, f32) {
+    struct TileDepth;
+
+    impl Kernel for TileDepth {
+        type Output = usize;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, _simd: S) -> usize {
+            S::TILE_DEPTH
+        }
+    }
+
+    /// Finds one value in either layout; tiles have so many tokens at most, and so many values of each side by side.
+    fn code_and_scale(
+        x: &Rounded,
+        fine: bool,
+        tokens: usize,
+        (tile, depth): (usize, usize),
+        t: usize,
+        i: usize,
+    ) -> (i8, f32) {
         let span = i / SPAN;
         if tokens < TILED_FROM || tile == 1 {
             let x = &x.spans[span * tokens + t];
@@ -375,7 +394,8 @@ mod tests {
         let (first, count) =
             token_tiles(tokens, tile).find(|(first, count)| (*first..first + count).contains(&t)).unwrap();
         let at = span * tokens + first;
-        let code = |i: usize| x.codes[at * SPAN + i % SPAN / 4 * 4 * count + 4 * (t - first) + i % 4];
+        let in_tile = |i: usize| (i % SPAN / depth * count + t - first) * depth + i % depth;
+        let code = |i: usize| x.codes[at * SPAN + in_tile(i)];
         let (scale_count, sum_count) = counts(fine);
         let scale = x.scales[at * scale_count + if fine { i % SPAN / 32 * count } else { 0 } + t - first];
         for (group, row) in [(32, i % SPAN / 32 + if fine { 0 } else { 16 }), (16, i % SPAN / 16)] {

@@ -96,11 +96,12 @@ fn unpack<S: Simd, P: Packed, const M: usize>(simd: S, rows: &[u8], stride: usiz
             simd.prefetch(&rows[row * stride..][..P::BYTES], P::BYTES);
         }
     }
+    simd.arrange(&mut tile.codes[..SPAN * M * LANES]);
 }
 
 /// One span of some tokens.
 struct TokenTile<'a> {
-    /// (64, tokens, 4)
+    /// (depths, tokens, depth)
     codes: &'a [i8],
     /// (8 or 1, tokens)
     scales: &'a [f32],
@@ -221,22 +222,7 @@ impl<const GROUP: usize, const FINE: bool, const MINIMA: bool, const SIGNED: boo
                     products[t] = [simd.splat_i32(starts[t]); M];
                 }
             }
-            for (w, x) in w_codes.chunks_exact(M * 64).zip(x_codes.chunks_exact(N * 4)) {
-                let mut rows = [simd.splat_byte(0); M];
-                for m in 0..M {
-                    rows[m] = simd.load_bytes(&w[64 * m..]);
-                }
-                for t in 0..N {
-                    let x = simd.splat_four(&x[4 * t..]);
-                    for m in 0..M {
-                        products[t][m] = if SIGNED {
-                            simd.dot_signed(products[t][m], rows[m], x)
-                        } else {
-                            simd.dot(products[t][m], rows[m], x)
-                        };
-                    }
-                }
-            }
+            simd.add_products::<SIGNED, M, N>(&mut products, w_codes, x_codes);
             let shares = &x.shares[group * N..][..N];
             let x_scales = if FINE { &x.scales[group * N..][..N] } else { &[] };
             for m in 0..M {
