@@ -51,6 +51,10 @@ wheel-arm: .venv/.wheel-tools ## aarch64 wheel, cross-built, installed and run u
 test-arm: ## the Arm kernels under qemu
 	scripts/test-arm
 
+count-arm: ## instructions per weight and token of the Arm kernels, and of llama.cpp's
+	scripts/count-arm
+	scripts/count-arm-llamacpp
+
 clean: ## remove everything that was built
 	rm -rf .venv build dist target python/edgewise/_core*.so
 
@@ -76,4 +80,4 @@ clean: ## remove everything that was built
 .venv/.peer: .venv/.tools
 	CMAKE_ARGS=-DGGML_NATIVE=ON $(BIN)/pip install --quiet llama-cpp-python && touch $@ || echo "bench: no llama-cpp-python beside it"
 
-.PHONY: help setup demo test test-long lint format bench fuzz wheel arm-setup wheel-arm test-arm clean
+.PHONY: help setup demo test test-long lint format bench fuzz wheel arm-setup wheel-arm test-arm count-arm clean
