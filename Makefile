@@ -58,6 +58,10 @@ test-asan: ## the core's tests under the address sanitizer
 endurance: .venv/.dev ## generate for MINUTES (30) minutes; fails if memory grows
 	$(BIN)/python benchmarks/endurance.py --minutes $(MINUTES)
 
+count-arm: ## instructions per weight and token of the Arm kernels, and of llama.cpp's
+	scripts/count-arm
+	scripts/count-arm-llamacpp
+
 clean: ## remove everything that was built
 	rm -rf .venv build dist target python/edgewise/_core*.so
 
@@ -83,4 +87,4 @@ clean: ## remove everything that was built
 .venv/.peer: .venv/.tools
 	CMAKE_ARGS=-DGGML_NATIVE=ON $(BIN)/pip install --quiet llama-cpp-python && touch $@ || echo "bench: no llama-cpp-python beside it"
 
-.PHONY: help setup demo test test-long lint format bench fuzz wheel arm-setup wheel-arm test-arm test-asan endurance clean
+.PHONY: help setup demo test test-long lint format bench fuzz wheel arm-setup wheel-arm test-arm count-arm test-asan endurance clean

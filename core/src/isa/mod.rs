@@ -10,6 +10,12 @@ mod avx512;
 mod fork;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_dotprod;
+#[cfg(target_arch = "aarch64")]
+mod neon_i8mm;
+#[cfg(target_arch = "aarch64")]
+mod neon_widening;
 mod scalar;
 mod share;
 mod simd;
@@ -59,8 +65,9 @@ instruction_sets! {
     #[cfg(target_arch = "x86_64")] Avx2 = avx2::Avx2<false>;
     #[cfg(target_arch = "x86_64")] AvxVnni = avx2::Avx2<true>;
     #[cfg(target_arch = "x86_64")] Avx512Vnni = avx512::Avx512Vnni;
-    #[cfg(target_arch = "aarch64")] Neon = neon::Neon<false>;
-    #[cfg(target_arch = "aarch64")] NeonDotprod = neon::Neon<true>;
+    #[cfg(target_arch = "aarch64")] Neon = neon::Neon<neon_widening::Widening>;
+    #[cfg(target_arch = "aarch64")] NeonDotprod = neon::Neon<neon_dotprod::Dotprod>;
+    #[cfg(target_arch = "aarch64")] NeonI8mm = neon::Neon<neon_i8mm::I8mm>;
 }
 
 /// An instruction set that this CPU was found to have: only the functions here make one.

@@ -1,14 +1,32 @@
-//! NEON, which every 64-bit Arm CPU has, and the same with the dot product of Armv8.2: each vector is four registers.
-//!
-//! Stable Rust has no intrinsic for the dot product yet, hence the one-line `asm!`.
+//! NEON, which every 64-bit Arm CPU has: each vector is four registers. Later CPUs differ in how they multiply bytes.
 
-use std::arch::{aarch64::*, asm, is_aarch64_feature_detected};
+use std::arch::{aarch64::*, asm};
 
 use super::simd::{Kernel, LANES, Simd, word_of_four};
 
-/// The token; `DOTPROD` says whether the CPU has the dot product too.
+/// The token; `P` is the proof of what the CPU has to multiply bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Neon<const DOTPROD: bool>(());
+pub(super) struct Neon<P>(P);
+
+/// How a generation of CPUs multiplies bytes. A value of a type that implements this proves that the CPU can.
+pub(super) trait Products: Copy + Send + Sync + 'static {
+    /// As [`Simd::NAME`].
+    const NAME: &'static str;
+    /// As [`Simd::TILE_DEPTH`].
+    const TILE_DEPTH: usize = 4;
+
+    /// As [`Simd::detect`].
+    fn detect() -> Option<Self>;
+    /// As [`Simd::run`].
+    fn run<K: Kernel>(self, kernel: K) -> K::Output;
+    /// Adds to each lane the products of its four signed bytes.
+    fn dot(self, sum: int32x4_t, w: uint8x16_t, x: uint8x16_t) -> int32x4_t;
+    /// As [`Simd::arrange`].
+    #[inline(always)]
+    fn arrange(self, _codes: &mut [u8]) {}
+    /// As [`Simd::add_products`], for one vector of rows and at most 4 tokens.
+    fn add_products<const N: usize>(self, products: &mut [I32; N], w: &[u8], x: &[i8]);
+}
 
 /// An intrinsic, or several.
 macro_rules! cpu {
@@ -34,19 +52,21 @@ macro_rules! each {
     }};
 }
 
+pub(super) use cpu;
+
 type F32 = [float32x4_t; 4];
-type I32 = [int32x4_t; 4];
-type Bytes = [uint8x16_t; 4];
+pub(super) type I32 = [int32x4_t; 4];
+pub(super) type Bytes = [uint8x16_t; 4];
 
 #[inline(always)]
-fn load_one<T>(x: &[T]) -> uint8x16_t {
+pub(super) fn load_one<T>(x: &[T]) -> uint8x16_t {
     assert!(size_of_val(x) >= 16, "a slice holds a register");
     // SAFETY: 16 bytes are there.
     unsafe { vld1q_u8(x.as_ptr().cast()) }
 }
 
 #[inline(always)]
-fn load_four<T>(x: &[T]) -> Bytes {
+pub(super) fn load_four<T>(x: &[T]) -> Bytes {
     assert!(size_of_val(x) >= 64, "a slice holds a vector");
     let from: *const u8 = x.as_ptr().cast();
     // SAFETY: 64 bytes are there.
@@ -54,7 +74,7 @@ fn load_four<T>(x: &[T]) -> Bytes {
 }
 
 #[inline(always)]
-fn store_one<T>(x: uint8x16_t, out: &mut [T]) {
+pub(super) fn store_one<T>(x: uint8x16_t, out: &mut [T]) {
     assert!(size_of_val(out) >= 16, "a slice holds a register");
     // SAFETY: 16 bytes are there, and of the types stored here every bit pattern is a value.
     unsafe { vst1q_u8(out.as_mut_ptr().cast(), x) }
@@ -101,59 +121,30 @@ fn transpose_four(rows: Bytes) -> Bytes {
     each!(vreinterpretq_u8_u64, cpu!([vtrn1q_u64(a, c), vtrn1q_u64(b, d), vtrn2q_u64(a, c), vtrn2q_u64(b, d)]))
 }
 
-/// Adds to each lane the products of its four signed bytes; two of them fit 16 bits, as 2 * 128 * 127 does.
-#[inline(always)]
-fn dot_in_steps(sum: I32, w: Bytes, x: Bytes) -> I32 {
-    let (w, x) = (each!(vreinterpretq_s8_u8, w), each!(vreinterpretq_s8_u8, x));
-    let low = each!(vmull_s8, each!(vget_low_s8, w), each!(vget_low_s8, x));
-    let high = each!(vmull_high_s8, w, x);
-    each!(vpadalq_s16, sum, each!(vpaddq_s16, low, high))
-}
-
-/// Adds to each lane the products of its four signed bytes.
-#[target_feature(enable = "neon,dotprod")]
-#[inline]
-fn dot_at_once(sum: I32, w: Bytes, x: Bytes) -> I32 {
-    let mut sum = sum;
-    for i in 0..4 {
-        // SAFETY: the instruction touches these registers alone, and the CPU has it.
-        unsafe {
-            asm!(
-                "sdot {sum:v}.4s, {w:v}.16b, {x:v}.16b",
-                sum = inout(vreg) sum[i], w = in(vreg) w[i], x = in(vreg) x[i],
-                options(pure, nomem, nostack, preserves_flags),
-            );
-        }
+impl<P: Products> Neon<P> {
+    /// A token for a CPU of this generation.
+    pub(super) fn new(products: P) -> Self {
+        Self(products)
     }
-    sum
 }
 
-#[target_feature(enable = "neon,dotprod")]
-fn run_dotprod<K: Kernel>(token: Neon<true>, kernel: K) -> K::Output {
-    kernel.run(token)
-}
-
-impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
+impl<P: Products> Simd for Neon<P> {
     type F32 = F32;
     type I32 = I32;
     type Bytes = Bytes;
 
-    const NAME: &'static str = if DOTPROD { "neon-dotprod" } else { "neon" };
+    const NAME: &'static str = P::NAME;
     const BIAS: u8 = 0;
     const TILE_ROWS: usize = 1;
-    const TILE_TOKENS: usize = if DOTPROD { 3 } else { 2 };
+    const TILE_TOKENS: usize = 4;
+    const TILE_DEPTH: usize = P::TILE_DEPTH;
 
     fn detect() -> Option<Self> {
-        (!DOTPROD || is_aarch64_feature_detected!("dotprod")).then_some(Self(()))
+        P::detect().map(Self)
     }
 
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        if DOTPROD {
-            // SAFETY: this token exists only where `detect` found the dot product.
-            unsafe { run_dotprod(Neon(()), kernel) }
-        } else {
-            kernel.run(self)
-        }
+        self.0.run(kernel)
     }
 
     #[inline(always)]
@@ -391,12 +382,11 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
     #[inline(always)]
     fn dot_signed(self, sum: I32, w: Bytes, x: Bytes) -> I32 {
-        if DOTPROD {
-            // SAFETY: this token exists only where `detect` found the dot product.
-            unsafe { dot_at_once(sum, w, x) }
-        } else {
-            dot_in_steps(sum, w, x)
+        let mut sum = sum;
+        for i in 0..4 {
+            sum[i] = self.0.dot(sum[i], w[i], x[i]);
         }
+        sum
     }
     #[inline(always)]
     fn mul_add_groups<const QUARTER: usize>(self, sum: F32, products: I32, scales: F32) -> F32 {
@@ -407,6 +397,48 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
             vfmaq_laneq_f32::<2>(sum[2], x[2], scales),
             vfmaq_laneq_f32::<3>(sum[3], x[3], scales),
         ])
+    }
+
+    #[inline(always)]
+    fn add_scaled_products<const SIGNED: bool, const GROUP: usize>(
+        self,
+        sum: F32,
+        w: &[Bytes; 4],
+        x: &[i8],
+        scales: F32,
+    ) -> F32 {
+        // One register for each scale: of every group of 16, or of each two that share it.
+        let each = GROUP / 16;
+        let mut groups = [cpu!(vdupq_n_s32(0)); 16];
+        for i in 0..16 {
+            groups[i / each] = self.0.dot(groups[i / each], w[i / 4][i % 4], load_one(&x[16 * i..]));
+        }
+        let mut sum = sum;
+        for i in 0..4 / each {
+            cpu! {
+                // Four groups become the lanes of one register.
+                let pairs = [vpaddq_s32(groups[4 * i], groups[4 * i + 1]), vpaddq_s32(groups[4 * i + 2], groups[4 * i + 3])];
+                let products = vcvtq_f32_s32(vpaddq_s32(pairs[0], pairs[1]));
+                let scales = if GROUP == 32 { vuzp1q_f32(scales[2 * i], scales[2 * i + 1]) } else { scales[i] };
+                sum[i] = vfmaq_f32(sum[i], products, scales);
+            }
+        }
+        sum
+    }
+    #[inline(always)]
+    fn arrange(self, codes: &mut [u8]) {
+        self.0.arrange(codes);
+    }
+    #[inline(always)]
+    fn add_products<const SIGNED: bool, const M: usize, const N: usize>(
+        self,
+        products: &mut [[I32; M]; N],
+        w: &[u8],
+        x: &[i8],
+    ) {
+        assert!(M == Self::TILE_ROWS, "tiles are as this instruction set has them");
+        let products = products.as_flattened_mut().first_chunk_mut().expect("one vector of rows");
+        self.0.add_products::<N>(products, w, x);
     }
 
     #[inline(always)]

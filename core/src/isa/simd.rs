@@ -42,6 +42,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     const TILE_ROWS: usize;
     /// Prefill tile: how many tokens it has at most (at most 8).
     const TILE_TOKENS: usize;
+    /// Prefill tile: how many codes of a row, and of a token, lie side by side.
+    const TILE_DEPTH: usize = 4;
 
     /// The token, if this CPU has the instructions.
     fn detect() -> Option<Self>;
@@ -163,6 +165,60 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// `sum + products * scales`, where four neighbouring lanes of `products` share the scale in lane
     /// `4 * QUARTER + lane / 4`: 64 codes have 4 groups of 16.
     fn mul_add_groups<const QUARTER: usize>(self, sum: Self::F32, products: Self::I32, scales: Self::F32) -> Self::F32;
+
+    /// Adds the products of 256 codes, each times its scale: groups of 16 have one each, equal for those of a `GROUP` (16 or
+    /// 32). What each lane adds is unspecified, their sum is not. `SIGNED` says `dot_signed`, else `dot`.
+    #[inline(always)]
+    fn add_scaled_products<const SIGNED: bool, const GROUP: usize>(
+        self,
+        sum: Self::F32,
+        w: &[Self::Bytes; 4],
+        x: &[i8],
+        scales: Self::F32,
+    ) -> Self::F32 {
+        let mut products = [self.splat_i32(0); 4];
+        for i in 0..4 {
+            let x = self.load_signed(&x[64 * i..]);
+            products[i] = if SIGNED { self.dot_signed(products[i], w[i], x) } else { self.dot(products[i], w[i], x) };
+        }
+        let sum = self.mul_add_groups::<0>(sum, products[0], scales);
+        let sum = self.mul_add_groups::<1>(sum, products[1], scales);
+        let sum = self.mul_add_groups::<2>(sum, products[2], scales);
+        self.mul_add_groups::<3>(sum, products[3], scales)
+    }
+
+    // Prefill tiles: lanes are rows.
+
+    /// Puts the codes of a tile, which are (fours, vectors of rows, 16 rows, 4), into the order that
+    /// [`Simd::add_products`] reads.
+    #[inline(always)]
+    fn arrange(self, _codes: &mut [u8]) {}
+    /// Adds the products of a multiple of 16 codes of each row, (depths, `M` vectors of rows, 16 rows, [`Simd::TILE_DEPTH`]),
+    /// and of each token, (depths, `N` tokens, [`Simd::TILE_DEPTH`]). `SIGNED` says `dot_signed`, else `dot`.
+    #[inline(always)]
+    fn add_products<const SIGNED: bool, const M: usize, const N: usize>(
+        self,
+        products: &mut [[Self::I32; M]; N],
+        w: &[u8],
+        x: &[i8],
+    ) {
+        for (w, x) in w.chunks_exact(M * 64).zip(x.chunks_exact(N * 4)) {
+            let mut rows = [self.splat_byte(0); M];
+            for m in 0..M {
+                rows[m] = self.load_bytes(&w[64 * m..]);
+            }
+            for t in 0..N {
+                let x = self.splat_four(&x[4 * t..]);
+                for m in 0..M {
+                    products[t][m] = if SIGNED {
+                        self.dot_signed(products[t][m], rows[m], x)
+                    } else {
+                        self.dot(products[t][m], rows[m], x)
+                    };
+                }
+            }
+        }
+    }
 
     // Panels: lanes are rows.
 

@@ -135,6 +135,102 @@ fn every_operation_is_equal_on_every_instruction_set() {
     }
 }
 
+/// The products of 16 rows of codes with `N` tokens, as tiles make them: (tokens, rows).
+struct TileProducts<'a, const N: usize> {
+    /// (rows, codes)
+    w: &'a [u8],
+    /// (tokens, codes)
+    x: &'a [i8],
+}
+
+impl<const N: usize> Kernel for TileProducts<'_, N> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Vec<f32> {
+        let length = self.x.len() / N;
+        let mut w = vec![0; 16 * length];
+        for (i, &code) in self.w.iter().enumerate() {
+            let (row, k) = (i / length, i % length);
+            w[(k / 4 * 16 + row) * 4 + k % 4] = code;
+        }
+        s.arrange(&mut w);
+        let mut x = vec![0; N * length];
+        for (i, &code) in self.x.iter().enumerate() {
+            let (t, k) = (i / length, i % length);
+            x[(k / S::TILE_DEPTH * N + t) * S::TILE_DEPTH + k % S::TILE_DEPTH] = code;
+        }
+        let mut products = [[s.splat_i32(0)]; N];
+        for t in 0..N {
+            products[t] = [s.splat_i32(t as i32)];
+        }
+        s.add_products::<false, 1, N>(&mut products, &w, &x);
+        let mut out = vec![0.0; 16 * N];
+        for t in 0..N {
+            s.store(s.to_f32(products[t][0]), &mut out[16 * t..]);
+        }
+        out
+    }
+}
+
+fn check_tile_products<const N: usize>(length: usize) {
+    let code = |i: usize| (i * i * 31 + i * 7 + 5) >> 3;
+    let w: Vec<u8> = (0..16 * length).map(|i| code(i) as u8 & 127).collect();
+    let x: Vec<i8> = (0..N * length).map(|i| (code(i + 99) as u8 as i8).max(-127)).collect();
+    for isa in Isa::available() {
+        let found = isa.run(TileProducts::<N> { w: &w, x: &x });
+        for (i, found) in found.iter().enumerate() {
+            let (t, row) = (i / 16, i % 16);
+            let pairs = w[row * length..][..length].iter().zip(&x[t * length..][..length]);
+            let expected = t as i32 + pairs.map(|(&w, &x)| i32::from(w) * i32::from(x)).sum::<i32>();
+            assert_eq!(*found, expected as f32, "{}, {length} codes, token {t} of {N}, row {row}", isa.name());
+        }
+    }
+}
+
+#[test]
+fn tiles_give_the_products_of_every_row_with_every_token() {
+    for length in [0, 16, 32, 256] {
+        check_tile_products::<1>(length);
+        check_tile_products::<2>(length);
+        check_tile_products::<3>(length);
+        check_tile_products::<4>(length);
+    }
+}
+
+/// The products of 256 codes, each times the scale of its group.
+struct ScaledProducts<'a, const GROUP: usize>(&'a Input);
+
+impl<const GROUP: usize> Kernel for ScaledProducts<'_, GROUP> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        let x: Vec<i8> = self.0.signed.iter().copied().cycle().take(256).collect();
+        let mut scales = [0.0; 16];
+        for i in 0..16 {
+            scales[i] = self.0.y[i * 16 / GROUP];
+        }
+        let mut w = [s.splat_byte(0); 4];
+        for i in 0..4 {
+            w[i] = s.and(s.load_bytes(&self.0.bytes[64 * i..]), s.splat_byte(127));
+        }
+        s.reduce_add(s.add_scaled_products::<false, GROUP>(s.load(&self.0.x), &w, &x, s.load(&scales)))
+    }
+}
+
+#[test]
+fn scaled_products_sum_up_alike_on_every_instruction_set() {
+    let input = input();
+    for isa in Isa::available() {
+        let near = |found: f32, expected: f32| {
+            assert!((found - expected).abs() <= 1e-5 * expected.abs().max(1e3), "{}: {found} {expected}", isa.name());
+        };
+        near(isa.run(ScaledProducts::<16>(&input)), Isa::SCALAR.run(ScaledProducts::<16>(&input)));
+        near(isa.run(ScaledProducts::<32>(&input)), Isa::SCALAR.run(ScaledProducts::<32>(&input)));
+    }
+}
+
 struct Exp(f32);
 
 impl Kernel for Exp {

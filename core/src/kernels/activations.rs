@@ -36,7 +36,7 @@ pub(super) struct Rounded {
     present: bool,
     /// For products row by row: (spans, tokens).
     pub(super) spans: Vec<TokenSpan>,
-    /// For products in tiles: (spans, tiles of tokens, 64 x 4 values, tokens of the tile, 4).
+    /// For products in tiles: (spans, tiles of tokens, depths, tokens of the tile, values of a depth).
     pub(super) codes: Vec<i8>,
     /// For products in tiles: (spans, tiles of tokens, scales per span, tokens of the tile).
     pub(super) scales: Vec<f32>,
@@ -238,18 +238,18 @@ fn round_span<S: Simd, const FINE: bool>(simd: S, token: &[f32], span: usize, ou
         padded[..x.len()].copy_from_slice(x);
         &padded
     };
-    let mut largest = simd.splat(0.0);
-    if !FINE {
-        for x in x.as_chunks::<LANES>().0 {
-            largest = simd.max(simd.abs(simd.load(x)), largest);
-        }
-        set_scale(simd, simd.reduce_max(largest), x, &mut out.codes, &mut out.scales);
-    } else {
+    if FINE {
         let parts = x.as_chunks::<32>().0.iter().zip(out.codes.as_chunks_mut::<32>().0).zip(&mut out.scales);
         for ((x, codes), scale) in parts {
             let largest = simd.max(simd.abs(simd.load(&x[..16])), simd.abs(simd.load(&x[16..])));
             set_scale(simd, simd.reduce_max(largest), x, codes, std::slice::from_mut(scale));
         }
+    } else {
+        let mut largest = simd.splat(0.0);
+        for x in x.as_chunks::<LANES>().0 {
+            largest = simd.max(simd.abs(simd.load(x)), largest);
+        }
+        set_scale(simd, simd.reduce_max(largest), x, &mut out.codes, &mut out.scales);
     }
     // Four codes each, then four of those.
     let mut fours = [simd.splat_i32(0); 4];
@@ -297,6 +297,15 @@ impl<const FINE: bool> Kernel for RoundSpan<'_, FINE> {
     }
 }
 
+/// Puts a token's codes, `DEPTH` at a time, between those of the `size` tokens of its tile.
+#[inline(always)]
+fn spread<const DEPTH: usize>(from: &[i8; SPAN], to: &mut [i8], t: usize, size: usize) {
+    let to = to.as_chunks_mut::<DEPTH>().0[t..].iter_mut().step_by(size);
+    for (to, from) in to.zip(from.as_chunks::<DEPTH>().0) {
+        *to = *from;
+    }
+}
+
 /// Rounds a span of all tokens for products in tiles.
 struct RoundTiles<'a, const FINE: bool> {
     x: &'a [f32],
@@ -329,9 +338,10 @@ impl<const FINE: bool> Kernel for RoundTiles<'_, FINE> {
                     let columns = &token[self.span * SPAN..self.shape.columns.min((self.span + 1) * SPAN)];
                     simd.prefetch(columns, size_of_val(token));
                     round_span::<S, FINE>(simd, token, self.span, &mut rounded);
-                    let to = codes.as_chunks_mut::<4>().0[t..].iter_mut().step_by(size);
-                    for (to, from) in to.zip(rounded.codes.as_chunks::<4>().0) {
-                        *to = *from;
+                    if const { S::TILE_DEPTH == 8 } {
+                        spread::<8>(&rounded.codes, codes, t, size);
+                    } else {
+                        spread::<4>(&rounded.codes, codes, t, size);
                     }
                     for (to, from) in scales[t..].iter_mut().step_by(size).zip(&rounded.scales[..scale_count]) {
                         *to = *from;
@@ -377,11 +387,11 @@ mod tests {
                     let mut activations = Activations::new();
                     activations.set(&pool, isa, &x, columns, &[format]);
                     let rounded = activations.rounded(isa, fine);
-                    let tile = isa.run(TileTokens);
+                    let (tile, depth) = (isa.run(TileTokens), isa.run(TileDepth));
                     for t in 0..tokens {
                         for i in 0..2 * SPAN {
                             let expected = if i < columns { x[t * columns + i] } else { 0.0 };
-                            let (code, scale) = code_and_scale(rounded, fine, tokens, tile, t, i);
+                            let (code, scale) = code_and_scale(rounded, fine, tokens, (tile, depth), t, i);
                             let error = (f32::from(code) * scale - expected).abs();
                             assert!(error <= 0.5001 * scale, "{}, {tokens}, {t}, {i}", isa.name());
                         }
@@ -391,8 +401,26 @@ mod tests {
         }
     }
 
-    /// Finds one value in either layout.
-    fn code_and_scale(x: &Rounded, fine: bool, tokens: usize, tile: usize, t: usize, i: usize) -> (i8, f32) {
+    struct TileDepth;
+
+    impl Kernel for TileDepth {
+        type Output = usize;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, _simd: S) -> usize {
+            S::TILE_DEPTH
+        }
+    }
+
+    /// Finds one value in either layout; tiles have so many tokens at most, and so many values of each side by side.
+    fn code_and_scale(
+        x: &Rounded,
+        fine: bool,
+        tokens: usize,
+        (tile, depth): (usize, usize),
+        t: usize,
+        i: usize,
+    ) -> (i8, f32) {
         let span = i / SPAN;
         if tokens < TILED_FROM || tile == 1 {
             let x = &x.spans[span * tokens + t];
@@ -411,7 +439,8 @@ mod tests {
         }
         let (first, count) = firsts;
         let at = span * tokens + first;
-        let code = |i: usize| x.codes[at * SPAN + i % SPAN / 4 * 4 * count + 4 * (t - first) + i % 4];
+        let in_tile = |i: usize| (i % SPAN / depth * count + t - first) * depth + i % depth;
+        let code = |i: usize| x.codes[at * SPAN + in_tile(i)];
         let (scale_count, sum_count) = counts(fine);
         let scale = x.scales[at * scale_count + if fine { i % SPAN / 32 * count } else { 0 } + t - first];
         for (group, row) in [(32, i % SPAN / 32 + if fine { 0 } else { 16 }), (16, i % SPAN / 16)] {

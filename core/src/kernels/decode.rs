@@ -89,19 +89,12 @@ fn add_span<S: Simd, P: Packed, const N: usize>(simd: S, span: &[u8], x: &[Token
             sum = simd.neg_mul_add(minima, simd.load(&x.sums), sum);
         }
         let scales = if P::FINE { simd.mul(scales, simd.load(&x.scales)) } else { scales };
-        let mut products = [simd.splat_i32(0); 4];
-        for i in 0..4 {
-            let x = simd.load_signed(&x.codes[64 * i..]);
-            products[i] = if P::ZERO == Zero::Signed {
-                simd.dot_signed(products[i], codes[i], x)
-            } else {
-                simd.dot(products[i], codes[i], x)
-            };
-        }
-        sum = simd.mul_add_groups::<0>(sum, products[0], scales);
-        sum = simd.mul_add_groups::<1>(sum, products[1], scales);
-        sum = simd.mul_add_groups::<2>(sum, products[2], scales);
-        sum = simd.mul_add_groups::<3>(sum, products[3], scales);
+        sum = match (P::ZERO, P::GROUP) {
+            (Zero::Signed, 16) => simd.add_scaled_products::<true, 16>(sum, &codes, &x.codes, scales),
+            (Zero::Signed, _) => simd.add_scaled_products::<true, 32>(sum, &codes, &x.codes, scales),
+            (_, 16) => simd.add_scaled_products::<false, 16>(sum, &codes, &x.codes, scales),
+            _ => simd.add_scaled_products::<false, 32>(sum, &codes, &x.codes, scales),
+        };
         sums[t] = if P::FINE { simd.add(sum, sums[t]) } else { simd.mul_add(sum, simd.splat(x.scales[0]), sums[t]) };
     }
 }

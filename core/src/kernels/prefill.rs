@@ -140,12 +140,13 @@ fn unpack<S: Simd, P: Packed, const M: usize>(simd: S, rows: &[u8], stride: usiz
         }
         P::unpack(simd, rows, stride, &mut Slot { tile, vectors: M, vector: m });
     }
+    simd.arrange(&mut tile.codes[..SPAN * M * LANES]);
 }
 
 /// One span of some tiles of tokens, all of one size.
 #[derive(Clone, Copy)]
 struct TokenTiles<'a> {
-    /// (tiles, 64, tokens, 4)
+    /// (tiles, depths, tokens, depth)
     codes: &'a [i8],
     /// (tiles, 8 or 1, tokens)
     scales: &'a [f32],
@@ -350,21 +351,10 @@ fn multiply<S: Simd, const KIND: usize, const M: usize, const N: usize>(
                 products[t] = [simd.splat_i32(starts[t]); M];
             }
         }
-        for (w, x) in w_codes.chunks_exact(M * 64).zip(x_codes.chunks_exact(N * 4)) {
-            let mut rows = [simd.splat_byte(0); M];
-            for m in 0..M {
-                rows[m] = simd.load_bytes(&w[64 * m..]);
-            }
-            for t in 0..N {
-                let x = simd.splat_four(&x[4 * t..]);
-                for m in 0..M {
-                    products[t][m] = if kind.signed {
-                        simd.dot_signed(products[t][m], rows[m], x)
-                    } else {
-                        simd.dot(products[t][m], rows[m], x)
-                    };
-                }
-            }
+        if kind.signed {
+            simd.add_products::<true, M, N>(&mut products, w_codes, x_codes);
+        } else {
+            simd.add_products::<false, M, N>(&mut products, w_codes, x_codes);
         }
         let shares = &x.shares[group * N..][..N];
         let x_scales = if kind.fine { &x.scales[group * N..][..N] } else { &[] };
