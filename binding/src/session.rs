@@ -1,12 +1,14 @@
 //! A model's weights, and a session that computes with them.
 
+use std::fs::File;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use edgewise_core::model::{CacheFormat, Model as CoreModel};
 use edgewise_core::sampler::log_probabilities;
 use edgewise_core::session::{Logits, Pooling, SequenceId, Session as CoreSession, SessionOptions, Work};
-use edgewise_core::{Error, Result};
+use edgewise_core::{Error, ErrorKind, Result};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -110,6 +112,11 @@ impl Session {
     #[getter]
     fn cache_bytes(&self, py: Python<'_>) -> usize {
         self.with(py, |session| session.cache_bytes())
+    }
+
+    #[getter]
+    fn fingerprint(&self, py: Python<'_>) -> u64 {
+        self.with(py, |session| session.fingerprint())
     }
 
     #[getter]
@@ -229,12 +236,21 @@ impl Session {
 
     #[pyo3(signature = (length, *, sequence = 0))]
     fn save_beginning<'py>(&self, py: Python<'py>, length: usize, sequence: usize) -> PyResult<Bound<'py, PyBytes>> {
-        let state = detached(py, || self.locked().save_beginning(SequenceId(sequence), length))?;
-        Ok(PyBytes::new(py, &state))
+        let size = detached(py, || self.locked().beginning_bytes(length))?;
+        PyBytes::new_with(py, size, |out| {
+            detached(py, || self.locked().save_beginning(SequenceId(sequence), length, out))
+        })
     }
 
-    fn remember(&self, py: Python<'_>, state: &[u8]) -> PyResult<Vec<u32>> {
-        detached(py, || self.locked().remember(state))
+    #[pyo3(signature = (path, tokens, *, sequence = 0))]
+    #[expect(clippy::needless_pass_by_value, reason = "made from Python's objects for this call")]
+    fn recall(&self, py: Python<'_>, path: PathBuf, tokens: Tokens, sequence: usize) -> PyResult<usize> {
+        let Tokens(tokens) = tokens;
+        detached(py, || {
+            let file =
+                File::open(&path).map_err(|error| Error::new(ErrorKind::Io, format!("{}: {error}", path.display())))?;
+            self.locked().recall(SequenceId(sequence), &file, &tokens)
+        })
     }
 
     fn restore(&self, py: Python<'_>, state: &[u8]) -> PyResult<()> {

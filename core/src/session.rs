@@ -4,6 +4,7 @@
 //! evaluates tokens of several sequences together, so that the weights are read once for all of them.
 
 mod sequences;
+mod source;
 mod state;
 
 use std::ops::Range;
@@ -17,6 +18,7 @@ use sequences::{Sequence, Sequences};
 
 pub use crate::model::CacheFormat;
 pub use sequences::SequenceId;
+pub use source::Source;
 
 /// How a session runs.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -153,6 +153,10 @@ class Session:
         """Size of the KV cache."""
 
     @property
+    def fingerprint(self) -> int:
+        """The same for two sessions exactly if each can read what the other saved: model and cache formats."""
+
+    @property
     def tokens(self) -> list[int]:
         """The tokens of the main sequence."""
 
@@ -217,14 +221,21 @@ class Session:
         """The tokens and the KV cache of the main sequence."""
 
     def save_beginning(self, length: int, *, sequence: int = 0) -> bytes:
-        """The first `length` tokens of a sequence and their part of the KV cache."""
+        """The first `length` tokens of a sequence and their part of the KV cache, for `recall` from a file."""
 
-    def remember(self, state: bytes) -> list[int]:
-        """Adds what was saved to what sequences may begin with, and gives its tokens.
+    def recall(self, path: str | PathLike[str], tokens: Sequence[int], *, sequence: int = 0) -> int:
+        """Appends to a sequence, which begins as `tokens` do, what a file holds of the rest of them.
+
+        The file has what `save_beginning` gave; only the part that is needed is read. The last of `tokens`, whose logits
+        are wanted, is left to be evaluated.
+
+        Returns:
+            How many of `tokens` the sequence holds now.
 
         Raises:
-            InvalidArgument: if the state is damaged, or belongs to another model or other cache formats.
+            InvalidArgument: if the file is damaged, or belongs to another model or other cache formats.
             ContextFull: if there is no room for it.
+            SystemRefused: if it cannot be read. Nothing has changed in any of these cases.
         """
 
     def restore(self, state: bytes) -> None:

@@ -17,7 +17,7 @@ mod qwen2;
 mod qwen3;
 mod weights;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use config::Config;
 pub use kv_cache::CacheFormat;
@@ -29,6 +29,11 @@ use crate::gguf::Gguf;
 use architecture::Architecture;
 use weights::Weights;
 
+/// How many places of a tensor tell it from another, and the bytes looked at in each: few, since a file that is not in
+/// memory is read page by page for it.
+const SAMPLES: usize = 3;
+const SAMPLE: usize = 64;
+
 /// The way out for everything that the core does not run.
 const BACKEND_HINT: &str = "the llama.cpp backend runs it: pip install edgewise[llamacpp], then --engine llamacpp";
 
@@ -37,6 +42,7 @@ pub struct Model {
     gguf: Arc<Gguf>,
     config: Config,
     weights: Weights,
+    fingerprint: OnceLock<u64>,
 }
 
 impl Model {
@@ -49,7 +55,7 @@ impl Model {
         let architecture = Architecture::named(name)?;
         let mut config = Config::read(metadata, architecture)?;
         let weights = Weights::load(&gguf, architecture, &mut config)?;
-        Ok(Self { gguf, config, weights })
+        Ok(Self { gguf, config, weights, fingerprint: OnceLock::new() })
     }
 
     /// Whether the core has this architecture at all.
@@ -67,18 +73,25 @@ impl Model {
         &self.gguf
     }
 
-    /// A number that differs between models: from the metadata's shape, the tensors and a sample of their bytes.
+    /// A number that differs between models: from the file's size, the metadata's shape, the tensors, and bytes from the
+    /// beginning, the middle and the end of each.
     pub fn fingerprint(&self) -> u64 {
-        let mut hash = Fnv::default();
-        for tensor in self.gguf.tensors() {
-            hash.write(tensor.name.as_bytes());
-            hash.write(&tensor.format.id().to_le_bytes());
-            tensor.shape.iter().for_each(|size| hash.write(&size.to_le_bytes()));
-            let bytes = self.gguf.bytes(tensor);
-            hash.write(&bytes[..bytes.len().min(64)]);
-        }
-        hash.write(format!("{:?}", self.config).as_bytes());
-        hash.0
+        *self.fingerprint.get_or_init(|| {
+            let mut hash = Fnv::default();
+            hash.write(&self.gguf.size_bytes().to_le_bytes());
+            for tensor in self.gguf.tensors() {
+                hash.write(tensor.name.as_bytes());
+                hash.write(&tensor.format.id().to_le_bytes());
+                tensor.shape.iter().for_each(|size| hash.write(&size.to_le_bytes()));
+                let bytes = self.gguf.bytes(tensor);
+                let length = bytes.len().min(SAMPLE);
+                for i in 0..SAMPLES {
+                    hash.write(&bytes[(bytes.len() - length) / (SAMPLES - 1) * i..][..length]);
+                }
+            }
+            hash.write(format!("{:?}", self.config).as_bytes());
+            hash.0
+        })
     }
 }
 
@@ -92,6 +105,24 @@ impl Default for Fnv {
 }
 
 impl Fnv {
+    /// The hash of many bytes: four chains side by side, because a step of one waits for the step before it.
+    pub(crate) fn of(bytes: &[u8]) -> u64 {
+        let mut chains: [Self; 4] = Default::default();
+        let (groups, rest) = bytes.as_chunks::<32>();
+        for group in groups {
+            for (chain, word) in chains.iter_mut().zip(group.as_chunks::<8>().0) {
+                chain.step(u64::from_le_bytes(*word));
+            }
+        }
+        let mut hash = Self::default();
+        for chain in chains {
+            hash.step(chain.0);
+        }
+        hash.write(rest);
+        hash.step(bytes.len() as u64);
+        hash.0
+    }
+
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         let (words, rest) = bytes.as_chunks::<8>();
         for word in words {

@@ -129,19 +129,89 @@ fn steps_that_cannot_be_made_are_refused_and_change_nothing() {
     session.evaluate(&PROMPT, Logits::Last, &never).unwrap();
 }
 
+fn beginning(session: &Session, length: usize) -> Vec<u8> {
+    let mut state = vec![0; session.beginning_bytes(length).unwrap()];
+    session.save_beginning(Session::MAIN, length, &mut state).unwrap();
+    state
+}
+
 #[test]
-fn a_saved_beginning_is_found_again_by_another_session() {
+fn a_saved_beginning_is_recalled_by_another_session_as_far_as_the_prompt_goes() {
     let Some(model) = model() else { return };
-    for format in [CacheFormat::F16, CacheFormat::Q8_0] {
-        let mut first = session(&model, options(format));
-        first.evaluate(&PROMPT, Logits::Last, &never).unwrap();
-        let state = first.save_beginning(Session::MAIN, 33).unwrap();
-        let mut second = session(&model, options(format));
-        second.evaluate(&OTHER, Logits::None, &never).unwrap();
-        assert_eq!(second.remember(&state).unwrap(), &PROMPT[..33]);
-        assert_eq!(second.tokens(), OTHER);
-        assert_eq!(second.reuse(&PROMPT), 33);
-        second.evaluate(&PROMPT[33..], Logits::Last, &never).unwrap();
-        assert!(largest_difference(second.logits(), first.logits()) < 0.3);
+    for format in [CacheFormat::F32, CacheFormat::F16, CacheFormat::Q8_0] {
+        for (held, length) in [(0, 33), (0, 40), (9, 33), (32, 37), (33, 40)] {
+            let mut first = session(&model, options(format));
+            first.evaluate(&PROMPT, Logits::Last, &never).unwrap();
+            let state = beginning(&first, length);
+            let mut second = session(&model, SessionOptions { threads: 2, ..options(format) });
+            second.evaluate(&PROMPT[..held], Logits::None, &never).unwrap();
+            let recalled = second.recall(Session::MAIN, &&state[..], &PROMPT).unwrap();
+            assert_eq!(recalled, length.min(PROMPT.len() - 1));
+            assert_eq!(second.tokens(), &PROMPT[..recalled]);
+            second.evaluate(&PROMPT[recalled..], Logits::Last, &never).unwrap();
+            assert!(largest_difference(second.logits(), first.logits()) < 0.3, "{}", format.name());
+        }
     }
+}
+
+#[test]
+fn only_what_prompt_and_state_share_is_recalled() {
+    let Some(model) = model() else { return };
+    let mut first = session(&model, options(CacheFormat::F16));
+    first.evaluate(&PROMPT, Logits::None, &never).unwrap();
+    let state = beginning(&first, 40);
+    let prompt = [&PROMPT[..20], &OTHER].concat();
+    let mut second = session(&model, SessionOptions { context_length: 36, ..options(CacheFormat::F16) });
+    assert_eq!(second.recall(Session::MAIN, &&state[..], &prompt).unwrap(), 20);
+    second.evaluate(&prompt[20..], Logits::Last, &never).unwrap();
+    let expected = alone(&model, options(CacheFormat::F16), &prompt);
+    assert!(largest_difference(second.logits(), &expected) < 0.02);
+    // What the sequence holds is no beginning of the prompt: nothing is appended.
+    assert_eq!(second.recall(Session::MAIN, &&state[..], &PROMPT).unwrap(), 32);
+    assert_eq!(second.tokens(), prompt);
+}
+
+#[test]
+fn a_damaged_beginning_is_refused_and_appends_nothing() {
+    let Some(model) = model() else { return };
+    let mut first = session(&model, options(CacheFormat::Q8_0));
+    first.evaluate(&PROMPT, Logits::None, &never).unwrap();
+    let state = beginning(&first, 40);
+    let mut second = session(&model, options(CacheFormat::Q8_0));
+    second.evaluate(&PROMPT[..4], Logits::None, &never).unwrap();
+    let mut refused = |state: &[u8]| {
+        let error = second.recall(Session::MAIN, &state, &PROMPT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+        assert_eq!(second.tokens(), &PROMPT[..4]);
+    };
+    for cut in (0..state.len()).step_by(397).chain([state.len() - 1]) {
+        refused(&state[..cut]);
+    }
+    for at in (0..state.len()).step_by(401).chain(0..60) {
+        let mut damaged = state.clone();
+        damaged[at] ^= 0x40;
+        refused(&damaged);
+    }
+    assert_eq!(second.recall(Session::MAIN, &&state[..], &PROMPT).unwrap(), 39);
+}
+
+#[test]
+fn a_state_is_read_from_a_file() {
+    let Some(model) = model() else { return };
+    let mut first = session(&model, options(CacheFormat::F16));
+    first.evaluate(&PROMPT, Logits::None, &never).unwrap();
+    let path = std::env::temp_dir().join(format!("edgewise-state-{}", std::process::id()));
+    std::fs::write(&path, beginning(&first, 32)).unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap(); // whoever has it open reads on
+    let mut second = session(&model, options(CacheFormat::F16));
+    assert_eq!(second.recall(Session::MAIN, &file, &PROMPT).unwrap(), 32);
+}
+
+#[test]
+fn fingerprints_of_sessions_tell_formats_apart() {
+    let Some(model) = model() else { return };
+    let fingerprint = |format| session(&model, options(format)).fingerprint();
+    assert_eq!(fingerprint(CacheFormat::F16), fingerprint(CacheFormat::F16));
+    assert_ne!(fingerprint(CacheFormat::F16), fingerprint(CacheFormat::Q8_0));
 }

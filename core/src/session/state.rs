@@ -1,157 +1,299 @@
 //! A sequence as bytes: everything needed to go on later, in another process, with the same model.
 //!
-//! Layout, little endian: magic, version, model fingerprint, cache formats, token count, logit count, tokens, logits,
-//! blocks of keys and values per layer and head, and a hash of all of it.
+//! Layout, little endian. The front: magic, version, cache formats, model fingerprint, token count, logit count, tokens,
+//! logits, a checksum for every block of a head's keys or values, and one of the front itself. Then the blocks: head by
+//! head, keys before values, so that the beginning of a saved sequence is read and checked without the rest.
 
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use super::source::Source;
 use super::{Logits, SequenceId, Session, Work};
-use crate::error::{Error, Result};
-use crate::model::kv_cache::{BLOCK, Cells, Side};
+use crate::error::{Error, ErrorKind, Result};
+use crate::isa::Chunks;
+use crate::model::kv_cache::{BLOCK, Cells, Head, Side};
 use crate::model::{CacheFormat, Fnv, memory};
 
 const MAGIC: &[u8; 8] = b"EDGEWISE";
-const VERSION: u32 = 1;
-/// Magic, version, fingerprint, two formats, two counts.
-const HEADER: usize = 8 + 4 + 8 + 2 + 8 + 8;
-const HASH: usize = 8;
+const VERSION: u32 = 2;
+/// Magic, version, two formats, fingerprint, two counts.
+const HEADER: usize = 8 + 4 + 2 + 8 + 8 + 8;
+const CHECKSUM: usize = 8;
+/// Blocks of one head that are read at a time.
+const READ_BLOCKS: usize = 16;
 
-/// What a state holds, checked against the session that reads it.
-struct State<'a> {
+/// What the front of a state says, checked against the session that reads it.
+struct Front {
     tokens: Vec<u32>,
     logits: Vec<f32>,
-    /// Blocks of all heads.
-    cells: &'a [u8],
+    /// (head, side, block)
+    checksums: Vec<u64>,
+    size_bytes: usize,
 }
 
 impl Session {
-    /// The main sequence as bytes, its logits included, for [`Self::restore`].
-    pub fn save(&self) -> Result<Vec<u8>> {
-        self.write_state(Self::MAIN, self.len(), self.logits())
+    /// A number that is the same for two sessions exactly if each can read what the other saved.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = Fnv::default();
+        hash.write(&VERSION.to_le_bytes());
+        hash.write(&self.formats());
+        hash.write(&self.model.fingerprint().to_le_bytes());
+        hash.0
     }
 
-    /// The first `length` tokens of a sequence as bytes, for [`Self::restore`] or [`Self::remember`].
-    pub fn save_beginning(&self, id: SequenceId, length: usize) -> Result<Vec<u8>> {
-        self.write_state(id, length.min(self.tokens_of(id).len()), &[])
+    /// The main sequence as bytes, its logits included, for [`Self::restore`].
+    pub fn save(&self) -> Result<Vec<u8>> {
+        let size = self.state_bytes(self.len(), self.logits().len()).ok_or_else(too_large)?;
+        let mut out = memory::zeros(size, "saved session")?;
+        self.write_state(Self::MAIN, self.len(), self.logits(), &mut out)?;
+        Ok(out)
+    }
+
+    /// How many bytes [`Self::save_beginning`] writes.
+    pub fn beginning_bytes(&self, length: usize) -> Result<usize> {
+        self.state_bytes(length, 0).ok_or_else(too_large)
+    }
+
+    /// Writes the first `length` tokens of a sequence to `out`, for [`Self::recall`].
+    pub fn save_beginning(&self, id: SequenceId, length: usize, out: &mut [u8]) -> Result<()> {
+        if length > self.tokens_of(id).len() || Some(out.len()) != self.state_bytes(length, 0) {
+            let (has, size) = (self.tokens_of(id).len(), out.len());
+            return Err(Error::invalid_argument(format!("{length} tokens of {has} do not make {size} bytes")));
+        }
+        self.write_state(id, length, &[], out)
     }
 
     /// Lets the main sequence become what `state` was saved from. Bytes that are damaged, or saved with another model or
     /// other cache formats, are an error and change nothing.
     pub fn restore(&mut self, state: &[u8]) -> Result<()> {
-        let state = self.read_state(state)?;
+        let front = self.read_front(&state)?;
+        let (count, capacity) = (front.tokens.len(), self.options.context_length);
+        if count > capacity {
+            return refuse(&format!("its {count} tokens exceed the context window of {capacity}"));
+        }
+        self.check_blocks(&front, state)?;
         self.reuse(&[]);
-        self.fill(Self::MAIN, &state)?;
-        if !state.logits.is_empty() {
-            self.rows = vec![(Self::MAIN, 0..state.logits.len() / self.model.config().vocabulary_size)];
-            self.logits = state.logits;
+        self.reserve(&[Work { sequence: Self::MAIN, tokens: &front.tokens, wanted: Logits::None }])?;
+        self.read_blocks(Self::MAIN, &state, &front, 0, count)?;
+        self.sequences.append(Self::MAIN, &front.tokens);
+        if !front.logits.is_empty() {
+            self.rows = vec![(Self::MAIN, 0..front.logits.len() / self.model.config().vocabulary_size)];
+            self.logits = front.logits;
         }
         Ok(())
     }
 
-    /// Adds what `state` was saved from to what new sequences may begin with, and gives its tokens. Errors are those of
-    /// [`Self::restore`].
-    pub fn remember(&mut self, state: &[u8]) -> Result<Vec<u32>> {
-        let state = self.read_state(state)?;
-        let (id, _) = self.begin(&[]);
-        let result = self.fill(id, &state);
-        self.end(id);
-        result.map(|()| state.tokens)
+    /// Appends to a sequence, which begins as `prompt` does, what `state` holds of the rest of it, and gives the length
+    /// then; the prompt's last token is left to be evaluated. Only the blocks that are needed are read.
+    ///
+    /// A state that is damaged, or saved with another model or other cache formats, is an error and appends nothing.
+    pub fn recall(&mut self, id: SequenceId, state: &dyn Source, prompt: &[u32]) -> Result<usize> {
+        let front = self.read_front(state)?;
+        let held = self.tokens_of(id).len();
+        let most = prompt.len().saturating_sub(1).min(self.options.context_length);
+        let shared = front.tokens.iter().zip(&prompt[..most]).take_while(|(theirs, mine)| theirs == mine).count();
+        if shared <= held || !prompt.starts_with(self.tokens_of(id)) {
+            return Ok(held);
+        }
+        self.forget_logits(id);
+        let work = [Work { sequence: id, tokens: &prompt[held..shared], wanted: Logits::None }];
+        self.reserve(&work)?;
+        if let Err(error) = self.read_blocks(id, state, &front, held / BLOCK, shared) {
+            self.give_back(&work);
+            return Err(error);
+        }
+        self.sequences.append(id, &prompt[held..shared]);
+        Ok(shared)
     }
 
-    fn write_state(&self, id: SequenceId, length: usize, logits: &[f32]) -> Result<Vec<u8>> {
+    fn write_state(&self, id: SequenceId, length: usize, logits: &[f32], out: &mut [u8]) -> Result<()> {
         let Some(sequence) = self.sequences.get(id) else {
             return Err(Error::invalid_argument(format!("sequence {} is not one of this session", id.0)));
         };
-        let mut out = memory::reserve(self.state_bytes(length, logits.len()), "saved session")?;
-        out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&VERSION.to_le_bytes());
-        out.extend_from_slice(&self.model.fingerprint().to_le_bytes());
-        out.extend_from_slice(&[format_id(self.options.keys), format_id(self.options.values)]);
-        out.extend_from_slice(&(length as u64).to_le_bytes());
-        out.extend_from_slice(&(logits.len() as u64).to_le_bytes());
-        append(&sequence.tokens[..length], &mut out);
-        append(logits, &mut out);
+        let mut header = Vec::with_capacity(HEADER);
+        header.extend_from_slice(MAGIC);
+        header.extend_from_slice(&VERSION.to_le_bytes());
+        header.extend_from_slice(&self.formats());
+        header.extend_from_slice(&self.model.fingerprint().to_le_bytes());
+        header.extend_from_slice(&(length as u64).to_le_bytes());
+        header.extend_from_slice(&(logits.len() as u64).to_le_bytes());
+        let heads: Vec<&Head> = self.cache.layers.iter().flatten().collect();
         let blocks = &sequence.blocks[..length.div_ceil(BLOCK)];
-        for head in self.cache.layers.iter().flatten() {
-            for side in [&head.keys, &head.values] {
-                for &block in blocks {
-                    side.append_block(block as usize, &mut out);
+        let checksums_per_head = 2 * blocks.len();
+        let Some(front_bytes) = front_bytes(length, logits.len(), checksums_per_head * heads.len()) else {
+            return Err(too_large());
+        };
+        let (front, cells) = out.split_at_mut(front_bytes);
+        let (content, own_checksum) = front.split_at_mut(front_bytes - CHECKSUM);
+        let (header_part, rest) = content.split_at_mut(HEADER);
+        header_part.copy_from_slice(&header);
+        let (tokens_part, rest) = rest.split_at_mut(4 * length);
+        Number::write(&sequence.tokens[..length], tokens_part);
+        let (logits_part, checksums) = rest.split_at_mut(4 * logits.len());
+        Number::write(logits, logits_part);
+        if !blocks.is_empty() {
+            let cells = Chunks::new(cells, self.head_bytes(blocks.len()));
+            let checksums = Chunks::new(checksums, CHECKSUM * checksums_per_head);
+            self.decoder.pool.each(heads.len(), &|i| {
+                let mut cells = cells.claim(i);
+                let mut checksums = checksums.claim(i).as_chunks_mut::<CHECKSUM>().0.iter_mut();
+                for side in [&heads[i].keys, &heads[i].values] {
+                    for (&block, checksum) in blocks.iter().zip(&mut checksums) {
+                        let (mine, rest) = cells.split_at_mut(side.block_size());
+                        side.write_block(block as usize, mine);
+                        *checksum = Fnv::of(mine).to_le_bytes();
+                        cells = rest;
+                    }
                 }
-            }
+            });
         }
-        let mut hash = Fnv::default();
-        hash.write(&out);
-        out.extend_from_slice(&hash.0.to_le_bytes());
-        Ok(out)
+        own_checksum.copy_from_slice(&Fnv::of(content).to_le_bytes());
+        Ok(())
     }
 
-    fn read_state<'a>(&self, state: &'a [u8]) -> Result<State<'a>> {
-        let refuse = |finding: &str| Err(Error::invalid_argument(format!("saved session: {finding}")));
-        let Some((content, hash)) = state.split_last_chunk::<HASH>() else { return refuse("it is cut short") };
-        let mut rest = content;
-        if content.len() < HEADER || take::<8>(&mut rest) != *MAGIC {
+    fn read_front(&self, state: &dyn Source) -> Result<Front> {
+        let size = state.size_bytes().map_err(|error| unreadable(&error))?;
+        let size = usize::try_from(size).map_err(|_| too_large())?;
+        if size < HEADER {
+            return refuse("it is cut short");
+        }
+        let mut header = [0; HEADER];
+        state.read_at(0, &mut header).map_err(|error| unreadable(&error))?;
+        let mut rest = &header[..];
+        if take::<8>(&mut rest) != *MAGIC {
             return refuse("these bytes are none");
         }
         let version = u32::from_le_bytes(take(&mut rest));
         if version != VERSION {
             return refuse(&format!("it has version {version}, this core reads version {VERSION}"));
         }
+        if take::<2>(&mut rest) != self.formats() {
+            return refuse("its KV cache has other formats");
+        }
         if u64::from_le_bytes(take(&mut rest)) != self.model.fingerprint() {
             return refuse("it belongs to another model");
         }
-        if take::<2>(&mut rest) != [format_id(self.options.keys), format_id(self.options.values)] {
-            return refuse("its KV cache has other formats");
-        }
-        let count = u64::from_le_bytes(take(&mut rest));
+        let token_count = u64::from_le_bytes(take(&mut rest));
         let logit_count = u64::from_le_bytes(take(&mut rest));
-        let capacity = self.options.context_length;
-        let Some(count) = usize::try_from(count).ok().filter(|&count| count <= capacity) else {
-            return refuse(&format!("its {count} tokens exceed the context window of {capacity}"));
-        };
         let vocabulary = self.model.config().vocabulary_size;
-        let most = capacity.saturating_mul(vocabulary);
-        let Some(logit_count) = usize::try_from(logit_count).ok().filter(|&n| n <= most && n % vocabulary == 0) else {
-            return refuse(&format!("its {logit_count} logits are no rows of the vocabulary"));
+        let (Ok(token_count), Ok(logit_count)) = (usize::try_from(token_count), usize::try_from(logit_count)) else {
+            return refuse("it counts more than memory holds");
         };
-        if content.len() != self.state_bytes(count, logit_count) - HASH {
+        // Nothing is allocated before the bytes are known to be there.
+        if logit_count % vocabulary != 0 || self.state_bytes(token_count, logit_count) != Some(size) {
             return refuse("its length is not what its header says");
         }
-        let mut computed = Fnv::default();
-        computed.write(content);
-        if computed.0.to_le_bytes() != *hash {
-            return refuse("it is damaged: its hash does not match");
+        let cell_bytes = self.head_count() * self.head_bytes(token_count.div_ceil(BLOCK));
+        let mut front = memory::zeros(size - cell_bytes, "front of a saved session")?;
+        state.read_at(0, &mut front).map_err(|error| unreadable(&error))?;
+        let (content, own_checksum) = front.split_at(front.len() - CHECKSUM);
+        if Fnv::of(content).to_le_bytes() != own_checksum {
+            return refuse("it is damaged: its checksum does not match");
         }
-        let mut tokens = memory::zeros(count, "tokens of a saved session")?;
+        let mut rest = &content[HEADER..];
+        let mut tokens = memory::zeros(token_count, "tokens of a saved session")?;
         fill(&mut tokens, &mut rest);
         if tokens.iter().any(|&token| token as usize >= vocabulary) {
             return refuse("it holds a token that the model does not have");
         }
         let mut logits = memory::zeros(logit_count, "logits")?;
         fill(&mut logits, &mut rest);
-        Ok(State { tokens, logits, cells: rest })
+        let mut checksums = memory::zeros(rest.len() / CHECKSUM, "checksums")?;
+        fill(&mut checksums, &mut rest);
+        Ok(Front { tokens, logits, checksums, size_bytes: front.len() })
     }
 
-    /// Fills an empty sequence.
-    fn fill(&mut self, id: SequenceId, state: &State) -> Result<()> {
-        self.reserve(&[Work { sequence: id, tokens: &state.tokens, wanted: Logits::None }])?;
-        self.sequences.append(id, &state.tokens);
-        let blocks = self.sequences.get(id).map_or(&[][..], |sequence| &sequence.blocks);
-        let highest = blocks.iter().max().map_or(0, |&block| block as usize + 1);
-        let mut rest = state.cells;
-        for head in self.cache.layers.iter_mut().flatten() {
-            for side in [&mut head.keys, &mut head.values] {
-                side.grow(highest);
-                for &block in blocks {
-                    side.fill_block(block as usize, &mut rest);
+    /// Checks every block of a state in memory.
+    fn check_blocks(&self, front: &Front, state: &[u8]) -> Result<()> {
+        let blocks = front.tokens.len().div_ceil(BLOCK);
+        let (mut cells, mut checksums) = (&state[front.size_bytes..], front.checksums.iter());
+        for head in self.cache.layers.iter().flatten() {
+            for side in [&head.keys, &head.values] {
+                for checksum in checksums.by_ref().take(blocks) {
+                    let (block, rest) = cells.split_at(side.block_size());
+                    if Fnv::of(block) != *checksum {
+                        return refuse("it is damaged: a checksum does not match");
+                    }
+                    cells = rest;
                 }
             }
         }
         Ok(())
     }
 
-    fn state_bytes(&self, tokens: usize, logits: usize) -> usize {
-        let block: usize =
-            self.cache.layers.iter().flatten().map(|head| head.keys.block_size() + head.values.block_size()).sum();
-        HEADER + 4 * tokens + 4 * logits + block * tokens.div_ceil(BLOCK) + HASH
+    /// Reads blocks `first..` of a state, up to token `length`, to the places that a sequence has for them. A block is
+    /// checked before it is written.
+    fn read_blocks(
+        &mut self,
+        id: SequenceId,
+        state: &dyn Source,
+        front: &Front,
+        first: usize,
+        length: usize,
+    ) -> Result<()> {
+        let last = length.div_ceil(BLOCK);
+        let places = self.sequences.get(id).map_or(&[][..], |sequence| &sequence.blocks[first..last]);
+        let saved = front.tokens.len().div_ceil(BLOCK);
+        let head_bytes = self.head_bytes(saved);
+        let mut heads: Vec<&mut Head> = self.cache.layers.iter_mut().flatten().collect();
+        let count = heads.len();
+        let heads = Chunks::new(&mut heads, 1);
+        let failure = Mutex::new(Ok(()));
+        self.decoder.pool.each(count, &|i| {
+            let Some(head) = heads.claim(i).first_mut() else { return };
+            let mut start = front.size_bytes + i * head_bytes;
+            let mut checksums = front.checksums[2 * i * saved..].chunks(saved);
+            for side in [&mut head.keys, &mut head.values] {
+                let size = side.block_size();
+                let checksums = checksums.next().map_or(&[][..], |all| &all[first..last]);
+                if let Err(error) = side.read_blocks(state, start + first * size, places, checksums) {
+                    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Err(error);
+                    return;
+                }
+                start += saved * size;
+            }
+        });
+        failure.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn formats(&self) -> [u8; 2] {
+        [format_id(self.options.keys), format_id(self.options.values)]
+    }
+
+    fn head_count(&self) -> usize {
+        self.cache.layers.iter().map(Vec::len).sum()
+    }
+
+    /// Bytes of so many blocks of one head, keys and values.
+    fn head_bytes(&self, blocks: usize) -> usize {
+        let head = self.cache.layers.iter().flatten().next();
+        blocks * head.map_or(0, |head| head.keys.block_size() + head.values.block_size())
+    }
+
+    /// Bytes of a whole state; none if there are more than fit a number.
+    fn state_bytes(&self, tokens: usize, logits: usize) -> Option<usize> {
+        let (blocks, heads) = (tokens.div_ceil(BLOCK), self.head_count());
+        let cells = self.head_bytes(1).checked_mul(blocks)?.checked_mul(heads)?;
+        front_bytes(tokens, logits, heads.checked_mul(2)?.checked_mul(blocks)?)?.checked_add(cells)
+    }
+}
+
+/// Bytes of a front.
+fn front_bytes(tokens: usize, logits: usize, checksums: usize) -> Option<usize> {
+    let numbers = tokens.checked_add(logits)?.checked_mul(4)?;
+    numbers.checked_add(checksums.checked_mul(CHECKSUM)?)?.checked_add(HEADER + CHECKSUM)
+}
+
+fn refuse<T>(finding: &str) -> Result<T> {
+    Err(Error::invalid_argument(format!("saved session: {finding}")))
+}
+
+fn too_large() -> Error {
+    Error::invalid_argument("saved session: it has more bytes than memory")
+}
+
+fn unreadable(error: &io::Error) -> Error {
+    Error::new(ErrorKind::Io, format!("saved session: {error}"))
 }
 
 fn format_id(format: CacheFormat) -> u8 {
@@ -171,23 +313,21 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
 
 /// A number of a state.
 trait Number: Copy + Sized {
-    /// Appends them all.
-    fn append(numbers: &[Self], out: &mut Vec<u8>);
+    /// Writes them all; `out` has as many bytes.
+    fn write(numbers: &[Self], out: &mut [u8]);
     /// Takes as many bytes as there are numbers.
-    fn fill(numbers: &mut [Self], bytes: &[u8]);
+    fn read(numbers: &mut [Self], bytes: &[u8]);
 }
 
 macro_rules! number {
     ($($kind:ty)+) => {$(
         impl Number for $kind {
-            fn append(numbers: &[Self], out: &mut Vec<u8>) {
-                let start = out.len();
-                out.resize(start + size_of_val(numbers), 0);
-                for (bytes, number) in out[start..].as_chunks_mut().0.iter_mut().zip(numbers) {
+            fn write(numbers: &[Self], out: &mut [u8]) {
+                for (bytes, number) in out.as_chunks_mut().0.iter_mut().zip(numbers) {
                     *bytes = number.to_le_bytes();
                 }
             }
-            fn fill(numbers: &mut [Self], bytes: &[u8]) {
+            fn read(numbers: &mut [Self], bytes: &[u8]) {
                 for (number, bytes) in numbers.iter_mut().zip(bytes.as_chunks().0) {
                     *number = Self::from_le_bytes(*bytes);
                 }
@@ -196,16 +336,12 @@ macro_rules! number {
     )+};
 }
 
-number!(f32 u32 u16 i8);
-
-fn append<T: Number>(numbers: &[T], out: &mut Vec<u8>) {
-    T::append(numbers, out);
-}
+number!(f32 u64 u32 u16 i8);
 
 /// Fills from the front of `bytes`, whose length was checked.
 fn fill<T: Number>(numbers: &mut [T], bytes: &mut &[u8]) {
     let (mine, rest) = bytes.split_at(size_of_val(numbers));
-    T::fill(numbers, mine);
+    T::read(numbers, mine);
     *bytes = rest;
 }
 
@@ -220,27 +356,48 @@ impl Side {
         }
     }
 
-    fn append_block(&self, block: usize, out: &mut Vec<u8>) {
+    fn write_block(&self, block: usize, out: &mut [u8]) {
         let ((cells, scales), (size, scale_count)) = (self.sizes(block), self.sizes(1));
         match &self.cells {
-            Cells::F32(x) => append(&x[cells..][..size], out),
-            Cells::F16(x) => append(&x[cells..][..size], out),
+            Cells::F32(x) => Number::write(&x[cells..][..size], out),
+            Cells::F16(x) => Number::write(&x[cells..][..size], out),
             Cells::Q8 { codes, scales: x } => {
-                append(&codes[cells..][..size], out);
-                append(&x[scales..][..scale_count], out);
+                let (codes_part, scales_part) = out.split_at_mut(size);
+                Number::write(&codes[cells..][..size], codes_part);
+                Number::write(&x[scales..][..scale_count], scales_part);
             }
         }
     }
 
-    fn fill_block(&mut self, block: usize, bytes: &mut &[u8]) {
+    fn read_block(&mut self, block: usize, mut bytes: &[u8]) {
         let ((cells, scales), (size, scale_count)) = (self.sizes(block), self.sizes(1));
         match &mut self.cells {
-            Cells::F32(x) => fill(&mut x[cells..][..size], bytes),
-            Cells::F16(x) => fill(&mut x[cells..][..size], bytes),
+            Cells::F32(x) => fill(&mut x[cells..][..size], &mut bytes),
+            Cells::F16(x) => fill(&mut x[cells..][..size], &mut bytes),
             Cells::Q8 { codes, scales: x } => {
-                fill(&mut codes[cells..][..size], bytes);
-                fill(&mut x[scales..][..scale_count], bytes);
+                fill(&mut codes[cells..][..size], &mut bytes);
+                fill(&mut x[scales..][..scale_count], &mut bytes);
             }
         }
+    }
+
+    /// Reads neighbouring blocks of a state to their places.
+    fn read_blocks(&mut self, state: &dyn Source, start: usize, places: &[u32], checksums: &[u64]) -> Result<()> {
+        let size = self.block_size();
+        self.grow(places.iter().max().map_or(0, |&place| place as usize + 1));
+        let mut buffer = memory::zeros(size * places.len().min(READ_BLOCKS), "saved session")?;
+        let parts = places.chunks(READ_BLOCKS).zip(checksums.chunks(READ_BLOCKS));
+        for (part, (places, checksums)) in parts.enumerate() {
+            let bytes = &mut buffer[..size * places.len()];
+            let position = start + part * READ_BLOCKS * size;
+            state.read_at(position as u64, bytes).map_err(|error| unreadable(&error))?;
+            for ((&place, checksum), block) in places.iter().zip(checksums).zip(bytes.chunks_exact(size)) {
+                if Fnv::of(block) != *checksum {
+                    return refuse("it is damaged: a checksum does not match");
+                }
+                self.read_block(place as usize, block);
+            }
+        }
+        Ok(())
     }
 }
