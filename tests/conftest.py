@@ -22,8 +22,9 @@ def data(name: str) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No configuration file takes part; `make test` with EDGEWISE_ISA set still means it."""
+    """No configuration file takes part, and no cache; `make test` with EDGEWISE_ISA set still means it."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-config"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture(scope="session")

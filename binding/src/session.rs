@@ -234,6 +234,10 @@ impl Session {
         Ok(PyBytes::new(py, &state))
     }
 
+    fn beginning_bytes(&self, py: Python<'_>, length: usize) -> PyResult<usize> {
+        detached(py, || self.locked().beginning_bytes(length))
+    }
+
     #[pyo3(signature = (length, *, sequence = 0))]
     fn save_beginning<'py>(&self, py: Python<'py>, length: usize, sequence: usize) -> PyResult<Bound<'py, PyBytes>> {
         let size = detached(py, || self.locked().beginning_bytes(length))?;

@@ -220,14 +220,17 @@ class Session:
     def save(self) -> bytes:
         """The tokens and the KV cache of the main sequence."""
 
+    def beginning_bytes(self, length: int) -> int:
+        """How many bytes `save_beginning` gives."""
+
     def save_beginning(self, length: int, *, sequence: int = 0) -> bytes:
         """The first `length` tokens of a sequence and their part of the KV cache, for `recall` from a file."""
 
     def recall(self, path: str | PathLike[str], tokens: Sequence[int], *, sequence: int = 0) -> int:
         """Appends to a sequence, which begins as `tokens` do, what a file holds of the rest of them.
 
-        The file has what `save_beginning` gave; only the part that is needed is read. The last of `tokens`, whose logits
-        are wanted, is left to be evaluated.
+        The file has what `save_beginning` gave; only the part that is needed is read. The last of `tokens`, whose
+        logits are wanted, is left to be evaluated.
 
         Returns:
             How many of `tokens` the sequence holds now.

@@ -46,6 +46,11 @@ class EngineConfig:
         draft: what guesses the next tokens, so that several are evaluated at once: `ngram` looks in the text so far for
             what followed the same words, a path names a small model of the same family, `off` is plain decoding. The
             text is the same with all of them.
+        sequences: how many contexts' worth of KV cache there is: so many conversations of full length can take turns
+            without computing a prompt again. Memory is taken as it is needed.
+        prompt_cache_bytes: what prompts on disk may take; 0 writes and reads none. By default 1 GiB, or 5 % of the free
+            space if that is less. See docs/prompt-cache.md.
+        cache_folder: where they are, in a folder `prompts`; by default `edgewise` in the user's cache folder.
 
     Raises:
         InvalidArgument: if a value is out of its range or a choice unknown.
@@ -60,6 +65,9 @@ class EngineConfig:
     value_format: CacheFormat = "f16"
     gpu_layers: int = 0
     draft: str = "ngram"
+    sequences: int = 1
+    prompt_cache_bytes: int | None = None
+    cache_folder: str = ""
 
     def __post_init__(self) -> None:
         _require_choice("engine", self.engine, get_args(EngineName))
@@ -74,12 +82,23 @@ class EngineConfig:
         require_whole("threads", self.threads, 0, None)
         require_whole("batch", self.batch, 1)
         require_whole("gpu_layers", self.gpu_layers, -1)
+        require_whole("sequences", self.sequences, 1)
+        if self.prompt_cache_bytes is not None:
+            require_whole("prompt_cache_bytes", self.prompt_cache_bytes, 0, None)
+        if not isinstance(self.cache_folder, str):
+            raise InvalidArgument(f"cache_folder must be a path, got {self.cache_folder!r}")
 
     def context_for(self, trained: int) -> int:
         """The context length to use with a model that was trained for `trained` tokens."""
         if self.context_length is None:
             return min(trained, DEFAULT_CONTEXT_LENGTH) if trained else DEFAULT_CONTEXT_LENGTH
         return self.context_length or trained
+
+    def prompt_folder(self, environment: Mapping[str, str] | None = None) -> Path:
+        """The folder of prompts on disk; only what the environment says of the user's folders takes part."""
+        if self.cache_folder:
+            return Path(self.cache_folder).expanduser() / "prompts"
+        return _cache_folder(os.environ if environment is None else environment) / "edgewise" / "prompts"
 
 
 def load(
@@ -165,6 +184,13 @@ def _configuration_folder(environment: Mapping[str, str]) -> Path:
         if environment.get(name):
             return Path(environment[name])
     return Path(environment.get("HOME", "~")).expanduser() / ".config"
+
+
+def _cache_folder(environment: Mapping[str, str]) -> Path:
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        if environment.get(name):
+            return Path(environment[name])
+    return Path(environment.get("HOME", "~")).expanduser() / ".cache"
 
 
 def _typed(values: Mapping[str, object], source: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgewise import _core
@@ -21,6 +22,7 @@ from edgewise.dropin.arguments import (
     mirostat,
     refuse,
 )
+from edgewise.dropin.caches import LlamaCache, LlamaDiskCache, LlamaRAMCache
 from edgewise.dropin.completion import Request, chunks, whole
 from edgewise.dropin.conveniences import Conveniences
 from edgewise.dropin.hooks import CallersDrafter, LogitsProcessorList, StoppingCriteriaList, adjuster, stopper
@@ -40,7 +42,15 @@ if TYPE_CHECKING:
     from edgewise.dropin.types import ChatCompletion, ChatCompletionChunk, Completion, Embeddings
     from edgewise.engine.protocol import Engine, GenerateOptions, Generation
 
-__all__ = ["Llama", "LlamaState", "LogitsProcessorList", "StoppingCriteriaList"]
+__all__ = [
+    "Llama",
+    "LlamaCache",
+    "LlamaDiskCache",
+    "LlamaRAMCache",
+    "LlamaState",
+    "LogitsProcessorList",
+    "StoppingCriteriaList",
+]
 
 
 class Llama(Vocabulary, LowLevel, Conveniences):
@@ -151,6 +161,7 @@ class Llama(Vocabulary, LowLevel, Conveniences):
                 "key_format": cache_format("type_k", type_k),
                 "value_format": cache_format("type_v", type_v),
                 "gpu_layers": 0,
+                "prompt_cache_bytes": 0,
             }
         )
         require_path(model_path)
@@ -401,9 +412,20 @@ class Llama(Vocabulary, LowLevel, Conveniences):
         """How `embed` makes one vector of a text."""
         return self._pooling_type
 
-    def set_cache(self, cache: object) -> None:
-        """Accepts None; the prefix of the last prompt is always reused, other caches are not supported."""
-        refuse({"cache": cache}, {"cache": (None,)})
+    def set_cache(self, cache: LlamaDiskCache | LlamaRAMCache | None) -> None:
+        """Keeps prompts on disk from now on, with a LlamaDiskCache; with None or a LlamaRAMCache no longer.
+
+        Raises:
+            UnsupportedError: for other caches.
+        """
+        if isinstance(cache, LlamaDiskCache):
+            self._native.cache_prompts(Path(cache.cache_dir), cache.capacity_bytes)
+        elif cache is None or isinstance(cache, LlamaRAMCache):
+            if isinstance(self._engine, NativeEngine):
+                self._engine.cache_prompts(None)
+        else:
+            raise UnsupportedError(f"set_cache({cache!r}) is not supported", hint="LlamaDiskCache and None are")
+        self.cache = cache
 
     @classmethod
     def from_pretrained(cls, repo_id: str, filename: str | None = None, **arguments: object) -> NoReturn:

@@ -44,9 +44,25 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="HOW",
         help="what guesses the next tokens (for speed, the text stays the same): ngram, off, or a small model's path",
     )
+    group.add_argument(
+        "--parallel",
+        "-np",
+        type=whole,
+        dest="sequences",
+        metavar="N",
+        help="contexts' worth of KV cache: conversations that can take turns without computing a prompt again (1)",
+    )
+    group.add_argument(
+        "--no-prompt-cache",
+        action="store_const",
+        const=0,
+        dest="prompt_cache_bytes",
+        help="neither read prompts from disk nor write them there",
+    )
 
 
 def config(arguments: argparse.Namespace) -> EngineConfig:
     """The configuration that they ask for."""
-    names = ("context_length", "threads", "batch", "isa", "engine", "gpu_layers", "key_format", "value_format", "draft")
+    names = ["context_length", "threads", "batch", "isa", "engine", "gpu_layers", "key_format", "value_format", "draft"]
+    names += ["sequences", "prompt_cache_bytes"]
     return load_config({name: getattr(arguments, name) for name in names})

@@ -1,4 +1,4 @@
-"""A chat at the terminal. Nothing is written to disk."""
+"""A chat at the terminal. Nothing is written to disk but the cache of prompts."""
 
 from __future__ import annotations
 
@@ -113,6 +113,9 @@ class Repl:
         else:
             self._conversation.take_back()
         print(flush=True)
+        note = speeds.note(generation.timings)
+        if note is not None:
+            self._tell(note)
         if not self._is_quiet:
             self._tell(speeds.line(generation.timings))
 

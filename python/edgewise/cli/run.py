@@ -74,6 +74,9 @@ def _answer(conversation: Conversation, prompt: str, *, as_json: bool, is_quiet:
         print_json({**result, **speeds.data(generation.timings)})
     elif not text.endswith("\n"):
         print(flush=True)
+    note = speeds.note(generation.timings)
+    if note is not None and not as_json:
+        print(note, file=sys.stderr)
     if not is_quiet and not as_json:
         print(speeds.line(generation.timings), file=sys.stderr)
     return 0

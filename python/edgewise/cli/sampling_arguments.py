@@ -49,6 +49,18 @@ def add(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--stop", action="append", type=utf8, metavar="TEXT", help="ends the answer; may be given more than once"
     )
+    group.add_argument(
+        "--context-shift",
+        action="store_true",
+        help="when the context is full, drop its older half and go on; a note says so",
+    )
+    group.add_argument(
+        "--keep",
+        type=whole,
+        dest="keep_tokens",
+        metavar="N",
+        help="... but never the prompt's first N tokens; -1: all of it (0)",
+    )
 
 
 def options(arguments: argparse.Namespace, metadata: Mapping[str, object]) -> GenerateOptions:
@@ -57,7 +69,7 @@ def options(arguments: argparse.Namespace, metadata: Mapping[str, object]) -> Ge
         option: metadata[key] for option, key in FROM_FILE.items() if _suits(option, metadata.get(key))
     }
     names = ["temperature", "top_k", "top_p", "min_p", "typical_p", "seed"]
-    names += ["repeat_penalty", "frequency_penalty", "presence_penalty"]
+    names += ["repeat_penalty", "frequency_penalty", "presence_penalty", "context_shift", "keep_tokens"]
     chosen |= {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     limit = arguments.max_tokens if arguments.max_tokens is not None and arguments.max_tokens >= 0 else None
     return replace(GenerateOptions(logprobs=False), **chosen, max_tokens=limit, stop=tuple(arguments.stop or ()))

@@ -23,6 +23,13 @@ def line(timings: Timings) -> str:
     return " | ".join(parts)
 
 
+def note(timings: Timings) -> str | None:
+    """What the context lost, for people; None if nothing."""
+    if not timings.dropped_tokens:
+        return None
+    return f"note: the context was full: {timings.dropped_tokens} tokens were dropped, oldest first"
+
+
 def data(timings: Timings) -> dict[str, float | int]:
     """For programs; seconds, tokens per second, bytes."""
     return {
@@ -35,5 +42,6 @@ def data(timings: Timings) -> dict[str, float | int]:
         "decode_tokens_per_second": timings.decode_tokens_per_second,
         "drafted_tokens": timings.drafted_tokens,
         "accepted_tokens": timings.accepted_tokens,
+        "dropped_tokens": timings.dropped_tokens,
         "peak_memory_bytes": timings.peak_memory_bytes,
     }

@@ -43,9 +43,10 @@ class LlamaTokenizer:
 
 
 class Conveniences:
-    """What `Llama` shows beside its main methods. Prefixes are reused without being asked, so `cache` stays None."""
+    """What `Llama` shows beside its main methods."""
 
-    cache: None = None
+    cache: object = None
+    """What `set_cache` was given. Prompts in memory are found again without it."""
 
     if TYPE_CHECKING:
         create_chat_completion: Any

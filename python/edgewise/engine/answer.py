@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from edgewise import _core
+from edgewise.config import LARGEST
 from edgewise.engine.memory import peak_memory_bytes
 from edgewise.engine.protocol import Piece, Timings
 
@@ -43,10 +44,18 @@ class Answer:
         should_stop: Callable[[list[int], bytes], bool] | None = None,
     ) -> None:
         self._engine = engine
-        self._tokens = prompt
+        self._tokens = self._window = prompt  # the window is what the context holds of them: all, until it is full
         self._prompt_tokens = len(prompt)
         room = engine.context_length - len(prompt)
+        if options.context_shift:
+            room = LARGEST
         self._limit = room if options.max_tokens is None else min(options.max_tokens, room)
+        self._keep_tokens = len(prompt) if options.keep_tokens < 0 else min(options.keep_tokens, len(prompt))
+        if prompt[0] == engine.tokenizer.bos:
+            self._keep_tokens = max(self._keep_tokens, 1)
+        self._dropped = self._newly_dropped = 0
+        self._namespace = options.cache_namespace
+        self._is_kept = False
         self._adjust = adjust
         self._should_stop = should_stop
         self._top_logprobs = min(options.top_logprobs, engine.vocabulary_size) if options.logprobs else None
@@ -90,6 +99,7 @@ class Answer:
             peak_memory_bytes=peak_memory_bytes(),
             drafted_tokens=self._speculation.drafted if self._speculation else 0,
             accepted_tokens=self._speculation.accepted if self._speculation else 0,
+            dropped_tokens=self._dropped,
         )
 
     def __iter__(self) -> Iterator[Piece]:
@@ -99,7 +109,7 @@ class Answer:
         while not self._is_over:
             piece = self._show(*self._sampled.popleft()) if self._sampled else self._next()
             if self._is_over:
-                self._engine.turns.leave(self)
+                self._leave()
             if piece is not None:
                 return piece
         raise StopIteration
@@ -117,10 +127,21 @@ class Answer:
     def close(self) -> None:
         """Stops; what was generated stays in the KV cache."""
         self._is_over = True
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._is_started and self._engine.turns.retake(self):
+            self._keep_prompt()
         self._engine.turns.leave(self)
+
+    def _keep_prompt(self) -> None:
+        if not self._is_kept:
+            self._is_kept = True
+            self._engine.keep(self._tokens[: self._prompt_tokens], self._namespace)
 
     def __del__(self) -> None:
         if hasattr(self, "_is_started"):
+            self._is_kept = True  # garbage collection is no time to write
             self.close()
 
     def _step(self, held_all_along: bool) -> Piece | None:
@@ -142,7 +163,7 @@ class Answer:
 
     def _prefill(self, session: _core.Session) -> list[int]:
         started_s = time.perf_counter()
-        self._cached = session.reuse(self._tokens)
+        self._cached = self._engine.begin(self._tokens, self._namespace)
         session.evaluate(self._tokens[self._cached :])
         self._evaluated = len(self._tokens) - self._cached
         self._prefill_s = time.perf_counter() - started_s
@@ -151,18 +172,33 @@ class Answer:
 
     def _go_on(self, session: _core.Session, held_all_along: bool) -> list[int]:
         """Evaluates the last token, and guesses behind it, which it gives."""
-        start = len(self._tokens) - 1 if held_all_along else session.reuse(self._tokens)
-        last = self._tokens[start:]
+        room = self._engine.context_length - len(self._window)
+        if room < 0:
+            if held_all_along:
+                self._keep_prompt()
+            self._is_kept = True  # or never will be: the session is about to begin otherwise
+            self._drop_older_half()
+            held_all_along = False
+        start = len(self._window) - 1 if held_all_along else session.reuse(self._window)
+        last = self._window[start:]
         if self._speculation is None or len(last) > 1:
             session.evaluate(last)
             return []
         left = self._limit - (len(self._tokens) - self._prompt_tokens)
         started_s = time.perf_counter()
-        guesses = self._speculation.propose(self._tokens, left - 1)
+        guesses = self._speculation.propose(self._tokens, min(left - 1, room))
         guessed_s = time.perf_counter()
         session.evaluate(last + guesses, all_logits=True)
         self._speculation.took(1 + len(guesses), time.perf_counter() - guessed_s, guessed_s - started_s)
         return guesses
+
+    def _drop_older_half(self) -> None:
+        """Makes room in a full context. What is left after the kept tokens is evaluated again, at its new positions."""
+        keep = self._keep_tokens
+        dropped = (len(self._window) - keep) // 2
+        self._window = self._window[:keep] + self._window[keep + dropped :]
+        self._dropped += dropped
+        self._newly_dropped += dropped
 
     def _sample(self, session: _core.Session, guesses: list[int]) -> None:
         """Samples the next token, and the one behind it for every guess that was right."""
@@ -175,20 +211,23 @@ class Answer:
         if self._speculation is not None:
             self._speculation.saw(guesses, [token for token, _, _ in self._sampled])
         if len(self._sampled) <= len(guesses):
-            session.truncate(len(self._tokens) + len(self._sampled) - 1)
+            session.truncate(len(self._window) + len(self._sampled) - 1)
 
     def _show(self, token: int, logprob: float | None, top: list[tuple[int, float]]) -> Piece | None:
         """The piece of a sampled token; None if it ends the answer without further text."""
         if self._engine.tokenizer.is_end(token):
             return self._end("stop", token)
         self._tokens.append(token)
+        if self._window is not self._tokens:
+            self._window.append(token)
+        dropped, self._newly_dropped = self._newly_dropped, 0
         text = self._text.push(self._engine.tokenizer.pieces([token]))
         if self._text.is_stopped:
             self._finish("stop")
         elif len(self._tokens) - self._prompt_tokens >= self._limit:
             self._finish("length")
             text += self._text.finish()
-        return Piece(token, text, logprob, tuple(top))
+        return Piece(token, text, logprob, tuple(top), dropped)
 
     def _end(self, reason: FinishReason, token: int = -1) -> Piece | None:
         """Ends without a further token; text that was held back still comes out."""

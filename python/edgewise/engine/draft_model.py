@@ -31,7 +31,8 @@ def open_draft_model(name: str, target: NativeEngine, config: EngineConfig) -> N
     """
     from edgewise.engine.native import NativeEngine
 
-    engine = NativeEngine(resolve(name), replace(config, draft="off", context_length=target.context_length))
+    config = replace(config, draft="off", prompt_cache_bytes=0, context_length=target.context_length)
+    engine = NativeEngine(resolve(name), config)
     tokens = range(engine.vocabulary_size)
     if engine.vocabulary_size != target.vocabulary_size or engine.detokenize(tokens, special=True) != target.detokenize(
         tokens, special=True

@@ -145,6 +145,8 @@ class LlamaCppEngine(Engine):
         """Continues a prompt; see `Engine.generate`."""
         options = options or GenerateOptions()
         options.sampler()  # refuses what is out of range
+        if options.context_shift:
+            raise UnsupportedError("context_shift: the llama.cpp backend cannot tell what was dropped")
         if not isinstance(prompt, str):
             prompt = list(prompt)
             if len(prompt) >= self._context_length:

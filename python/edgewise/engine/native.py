@@ -12,6 +12,7 @@ from edgewise import _core
 from edgewise.config import LARGEST
 from edgewise.engine.answer import Answer
 from edgewise.engine.draft_model import DraftModel, open_draft_model
+from edgewise.engine.prompt_cache import PromptCache
 from edgewise.engine.protocol import Engine, GenerateOptions
 from edgewise.engine.speculation import Controller, NGramDrafter, Speculation
 from edgewise.engine.turns import Turns
@@ -54,7 +55,11 @@ class NativeEngine(Engine):
             value_format=config.value_format,
             isa=config.isa,
             threads=min(config.threads, LARGEST),
+            sequences=config.sequences,
         )
+        self._prompt_cache: PromptCache | None = None
+        if config.prompt_cache_bytes != 0:
+            self.cache_prompts(config.prompt_folder(), config.prompt_cache_bytes)
         self._turns = Turns()
         self._draft: Callable[[], Speculation] | None = None
         self._draft_engine: NativeEngine | None = None
@@ -115,6 +120,30 @@ class NativeEngine(Engine):
         controller = Controller(is_free=make().is_free)
         self._draft = lambda: Speculation(make(), controller)
 
+    def cache_prompts(self, folder: Path | None, size_bytes: int | None = None) -> None:
+        """Keeps prompts on disk from now on, in a folder that is made where it is not there, or no longer if None.
+
+        Args:
+            folder: see `PromptCache`.
+            size_bytes: see `PromptCache`.
+        """
+        if self._prompt_cache is not None:
+            self._prompt_cache.close()
+            self._prompt_cache = None
+        if folder is not None:
+            status = self._path.stat()
+            self._prompt_cache = PromptCache(folder, size_bytes, f"{status.st_size}-{status.st_mtime_ns}")
+
+    def begin(self, tokens: Sequence[int], namespace: str) -> int:
+        """Lets the session begin a prompt with what memory or disk have of it, and says how many tokens that are."""
+        held = self.session.reuse(tokens)
+        return held if self._prompt_cache is None else self._prompt_cache.extend(self.session, tokens, held, namespace)
+
+    def keep(self, tokens: Sequence[int], namespace: str) -> None:
+        """Writes the session's prompt to disk in the background, if that is worth it."""
+        if self._prompt_cache is not None:
+            self._prompt_cache.keep(self.session, tokens, namespace)
+
     def tokenize(self, text: str | bytes, *, add_special: bool = True, parse_special: bool = False) -> list[int]:
         """Text to token ids; see `Engine.tokenize`."""
         data = text.encode("utf-8", errors="surrogatepass") if isinstance(text, str) else text
@@ -167,6 +196,8 @@ class NativeEngine(Engine):
         if self._session is not None:
             with self.exclusive():
                 self._session = None
+            if self._prompt_cache is not None:
+                self._prompt_cache.close()
             if self._draft_engine is not None:
                 self._draft_engine.close()
 

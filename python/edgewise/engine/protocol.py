@@ -56,6 +56,11 @@ class GenerateOptions:
         mirostat: (tau, eta) of Mirostat 2.0 sampling, which takes the place of the top-k to typical options.
         logprobs: report the log-probability of each token.
         top_logprobs: how many of the likeliest tokens to report with it.
+        context_shift: when the context is full, drop the older half of its tokens and go on, in place of ending with
+            `length`. Pieces and timings say how many were dropped. With max_tokens None only the model ends the answer.
+        keep_tokens: how many of the prompt's first tokens are never dropped; -1 for all of it. A beginning-of-sequence
+            token always stays.
+        cache_namespace: prompts on disk of one namespace are never found from another, such as another user's.
 
     Raises:
         InvalidArgument: if a value is out of its range.
@@ -77,11 +82,15 @@ class GenerateOptions:
     mirostat: tuple[float, float] | None = None
     logprobs: bool = True
     top_logprobs: int = 0
+    context_shift: bool = False
+    keep_tokens: int = 0
+    cache_namespace: str = ""
 
     def __post_init__(self) -> None:
         if self.max_tokens is not None:
             require_whole("max_tokens", self.max_tokens, 0, None)
         require_whole("top_logprobs", self.top_logprobs, 0, None)
+        require_whole("keep_tokens", self.keep_tokens, -1)
         for name in ("top_k", "penalty_last_n"):
             require_whole(name, getattr(self, name), None, None)
         if self.seed is not None:
@@ -96,6 +105,8 @@ class GenerateOptions:
             require_whole("logit_bias: a token id", token, 0)
             require_number(f"logit_bias[{token}]", bias)
         _require_texts("stop", self.stop)
+        if not isinstance(self.cache_namespace, str):
+            raise InvalidArgument(f"cache_namespace must be a text, got {self.cache_namespace!r}")
 
     @property
     def chosen_seed(self) -> int:
@@ -145,12 +156,14 @@ class Piece:
             empty; what was held back comes with a later piece.
         logprob: natural logarithm of the token's probability, before any sampling option; None if not asked for.
         top_logprobs: the likeliest tokens with theirs, likeliest first.
+        dropped_tokens: how many tokens the context lost just before this one; see `GenerateOptions.context_shift`.
     """
 
     token: int
     text: str
     logprob: float | None
     top_logprobs: tuple[tuple[int, float], ...] = ()
+    dropped_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -160,7 +173,7 @@ class Timings:
     Args:
         load_s: seconds to open the model.
         time_to_first_token_s: seconds from the request to the first token.
-        cached_tokens: prompt tokens that the KV cache already held.
+        cached_tokens: prompt tokens that the KV cache already held, or that came from disk.
         evaluated_tokens: prompt tokens that were evaluated.
         generated_tokens: tokens of the answer.
         prefill_s: seconds spent on evaluating the prompt.
@@ -168,6 +181,7 @@ class Timings:
         peak_memory_bytes: the most memory that this process has had resident; 0 where the system does not say.
         drafted_tokens: tokens that speculative decoding guessed.
         accepted_tokens: guesses that were right.
+        dropped_tokens: how many tokens the context lost; see `GenerateOptions.context_shift`.
     """
 
     load_s: float
@@ -180,6 +194,7 @@ class Timings:
     peak_memory_bytes: int
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    dropped_tokens: int = 0
 
     @property
     def prefill_tokens_per_second(self) -> float:

@@ -77,6 +77,14 @@ class Turns:
             self._holder, self._holder_thread, self._is_busy = who, thread, True
             return False
 
+    def retake(self, who: object) -> bool:
+        """Marks the engine busy if `who` held the turn all along and is doing nothing with it; never waits."""
+        with self._changed:
+            is_held = self._holder is who and not self._is_busy and os.getpid() == self._process
+            if is_held:
+                self._holder_thread, self._is_busy = threading.get_ident(), True
+            return is_held
+
     def rest(self, who: object) -> None:
         """Keeps the turn, but does nothing with the engine for now."""
         with self._changed:
