@@ -70,12 +70,29 @@ def test_a_named_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         {"gpu_layers": -2},
         {"threads": 1.5},
         {"isa": 5},
+        {"sequences": 0},
+        {"prompt_cache_bytes": -1},
+        {"cache_folder": 5},
         {"engine": 1},
     ],
 )
 def test_values_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InvalidArgument, match=next(iter(wrong))):
         load(wrong, environment={"HOME": "/nowhere"})
+
+
+def test_prompts_are_kept_in_the_folder_that_is_named_or_the_users_cache() -> None:
+    assert EngineConfig().prompt_folder({"HOME": "/home/me"}) == Path("/home/me/.cache/edgewise/prompts")
+    environment = {"HOME": "/home/me", "XDG_CACHE_HOME": "/fast"}
+    assert EngineConfig().prompt_folder(environment) == Path("/fast/edgewise/prompts")
+    assert EngineConfig(cache_folder="/mine").prompt_folder(environment) == Path("/mine/prompts")
+
+
+def test_the_environment_turns_the_cache_of_prompts_off(tmp_path: Path) -> None:
+    environment = write(tmp_path, "[engine]\nprompt_cache_bytes = 1000000\nsequences = 2\n")
+    assert load(environment=environment).prompt_cache_bytes == 1_000_000
+    config = load(environment={**environment, "EDGEWISE_PROMPT_CACHE_BYTES": "0"})
+    assert (config.prompt_cache_bytes, config.sequences) == (0, 2)
 
 
 def test_a_configuration_cannot_change() -> None:
