@@ -95,7 +95,7 @@ impl Sequences {
     pub(super) fn reserve(&mut self, id: SequenceId, count: usize) -> Option<Vec<Copy>> {
         // Whoever shares the block to write to may be forgotten on the way; then it need not be copied.
         while self.blocks.free() < self.blocks_for(id, count)? {
-            self.forget_oldest()?;
+            self.shorten_oldest()?;
         }
         let mut copies = Vec::new();
         let Some(Some(sequence)) = self.active.get_mut(id.0) else { return None };
@@ -171,11 +171,29 @@ impl Sequences {
         self.remembered.push(sequence);
     }
 
-    fn forget_oldest(&mut self) -> Option<()> {
-        let oldest = (0..self.remembered.len()).min_by_key(|&i| self.remembered[i].used)?;
-        let sequence = self.remembered.swap_remove(oldest);
-        self.release(&sequence.blocks);
+    fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.oldest() {
+            let sequence = self.remembered.swap_remove(oldest);
+            self.release(&sequence.blocks);
+        }
+    }
+
+    /// Forgets the last block of what was used least recently: others are likelier to begin with the first.
+    fn shorten_oldest(&mut self) -> Option<()> {
+        let oldest = self.oldest()?;
+        let sequence = &mut self.remembered[oldest];
+        if let Some(block) = sequence.blocks.pop() {
+            self.blocks.release(block);
+        }
+        sequence.tokens.truncate(sequence.blocks.len() * BLOCK);
+        if sequence.tokens.is_empty() {
+            self.remembered.swap_remove(oldest);
+        }
         Some(())
+    }
+
+    fn oldest(&self) -> Option<usize> {
+        (0..self.remembered.len()).min_by_key(|&i| self.remembered[i].used)
     }
 
     fn release(&mut self, blocks: &[u32]) {
@@ -266,6 +284,17 @@ mod tests {
         assert_eq!((shared, sequences.get(long).unwrap().blocks.len()), (32, 2));
         let kept: Vec<u32> = sequences.remembered.iter().map(|sequence| sequence.tokens[0]).collect();
         assert_eq!(kept, [100]);
+    }
+
+    #[test]
+    fn what_gives_way_loses_its_end_first() {
+        let mut sequences = Sequences::new(4);
+        let (first, ..) = run(&mut sequences, &tokens(0..100));
+        sequences.end(first);
+        let (second, ..) = run(&mut sequences, &tokens(500..550));
+        sequences.end(second);
+        let (_, shared, _) = run(&mut sequences, &tokens(0..60));
+        assert_eq!(shared, 59);
     }
 
     #[test]
