@@ -54,8 +54,6 @@ def main() -> None:
 
 def one(path: Path, folder: str, size_bytes: int, cache_type: str, tokens: int) -> dict[str, float]:
     """Seconds until the prompt is in the KV cache, and until the first token behind it."""
-    generator = random.Random(1)
-    prompt = [generator.randrange(10, 30000) for _ in range(tokens + 1)]
     config = EngineConfig(
         context_length=tokens + 64,
         key_format=cache_type,  # type: ignore[arg-type]
@@ -64,6 +62,8 @@ def one(path: Path, folder: str, size_bytes: int, cache_type: str, tokens: int) 
         prompt_cache_bytes=size_bytes,
     )
     with NativeEngine(path, config) as engine:
+        generator = random.Random(1)
+        prompt = [generator.randrange(10, engine.vocabulary_size) for _ in range(tokens + 1)]
         started_s = time.perf_counter()
         held = engine.begin(prompt, "")
         if held < tokens:

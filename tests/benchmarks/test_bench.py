@@ -47,6 +47,12 @@ def test_a_smoke_run_measures_every_part_and_writes_it(tmp_path: Path) -> None:
     assert printed.strip() in document.read_text()
 
 
+def test_prompts_from_disk_are_measured_beside_computed_ones() -> None:
+    script = ROOT / "benchmarks" / "prompt_cache.py"
+    printed = run(script, "--shape", "tiny", "--format", "q4_k_m", "--tokens", "256", "--rounds", "1").splitlines()
+    assert [line.split()[0] for line in printed] == ["tiny-q4_k_m.gguf,", "begin", "first_token"]
+
+
 @pytest.mark.parametrize("wrong", [("--only", "everything"), ("--formats", "q9"), ("--model", "absent.gguf")])
 def test_what_is_unknown_is_refused_by_name(wrong: tuple[str, str]) -> None:
     done = subprocess.run([sys.executable, BENCH, *wrong], capture_output=True, text=True)

@@ -69,6 +69,15 @@ def test_doctor_clamps_what_the_environment_asks_for(
     assert (threads["asked"], threads["used"]) == (4096, threads["limit"])
 
 
+def test_doctor_says_where_prompts_are_kept_and_how_much_they_may_take(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEWISE_CACHE_FOLDER", "/nowhere")
+    monkeypatch.setenv("EDGEWISE_PROMPT_CACHE_BYTES", "5000000")
+    assert main(["doctor"]) == 0
+    assert "prompt cache  0 of 5 MB in /nowhere/prompts\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_knows_every_verb_and_its_options(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", shell]) == 0

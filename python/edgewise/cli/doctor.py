@@ -10,6 +10,7 @@ from edgewise import _core
 from edgewise.cli.output import print_json, shown
 from edgewise.config import load as load_config
 from edgewise.engine import INSTALL_LLAMACPP, has_llamacpp, models
+from edgewise.engine.prompt_cache import PromptCache
 
 if TYPE_CHECKING:
     import argparse
@@ -43,6 +44,11 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"instructions  {finding}; this machine can run {', '.join(isa['available'])}")
     if memory["total_bytes"]:
         print(f"memory        {memory['total_bytes'] / 1e9:.1f} GB, {memory['available_bytes'] / 1e9:.1f} GB available")
+    prompts = facts["prompt_cache"]
+    print(
+        f"prompt cache  {prompts['size_bytes'] / 1e6:.0f} of {prompts['budget_bytes'] / 1e6:.0f} MB"
+        f" in {shown(prompts['folder'])}"
+    )
     for name, state in facts["engines"].items():
         print(f"engine        {name}: {state}")
     print(f"demo model    {'installed' if facts['has_demo_model'] else 'not in this installation'}")
@@ -52,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _facts() -> dict[str, Any]:
     config = load_config()
     choice = _core.choose_threads()
+    prompts = PromptCache(config.prompt_folder(), config.prompt_cache_bytes, model="")
     available = _core.instruction_sets()
     return {
         "version": _core.VERSION,
@@ -70,6 +77,11 @@ def _facts() -> dict[str, Any]:
             "available": available,
         },
         "memory": _memory(),
+        "prompt_cache": {
+            "folder": str(prompts.folder),
+            "size_bytes": prompts.size_bytes(),
+            "budget_bytes": prompts.budget_bytes(),
+        },
         "engines": {"native": "the core, in this package", "llamacpp": _llamacpp()},
         "has_demo_model": models.DEMO.is_file(),
     }

@@ -177,6 +177,10 @@ class PromptCache:
         if self._writer is not None and self._writer.ident is not None:
             self._writer.join()
 
+    def size_bytes(self) -> int:
+        """What all entries together take now."""
+        return sum(status.st_size for _, status in self._files())
+
     def budget_bytes(self) -> int:
         """What all entries together may take now."""
         if self._size_bytes is not None:
@@ -188,8 +192,7 @@ class PromptCache:
             free = shutil.disk_usage(existing).free
         except (OSError, StopIteration):
             return 0
-        own = sum(status.st_size for _, status in self._files())
-        return min(DEFAULT_BYTES, int((free + own) * DEFAULT_SHARE_OF_FREE))
+        return min(DEFAULT_BYTES, int((free + self.size_bytes()) * DEFAULT_SHARE_OF_FREE))
 
     def _key(self, session: _core.Session, namespace: str) -> str:
         """Different for everything that must not be mixed up; tells nothing about the namespace."""
