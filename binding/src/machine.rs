@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use edgewise_core::isa::{Isa, Pool};
 use edgewise_core::kernels::ceilings;
-use edgewise_core::{Error, ErrorKind, Result, threads};
+use edgewise_core::{Result, threads};
 use pyo3::prelude::*;
 
 use crate::errors::detached;
@@ -64,11 +64,7 @@ pub(crate) fn int8_peak(py: Python<'_>, isa: &str, threads: usize) -> PyResult<f
 #[pyo3(signature = (*, isa, threads, size_bytes))]
 pub(crate) fn read_bandwidth(py: Python<'_>, isa: &str, threads: usize, size_bytes: usize) -> PyResult<f64> {
     detached(py, || {
-        let mut memory: Vec<u8> = Vec::new();
-        memory
-            .try_reserve_exact(size_bytes)
-            .map_err(|_| Error::new(ErrorKind::Io, format!("no memory for a buffer of {size_bytes} bytes")))?;
-        memory.resize(size_bytes, 1); // written, so that every page is one of its own
+        let memory = ceilings::memory(size_bytes)?;
         Ok(ceilings::read_bandwidth(&Pool::new(resolve_threads(threads)), named_isa(isa)?, &memory))
     })
 }
