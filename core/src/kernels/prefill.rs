@@ -32,6 +32,8 @@ pub(super) struct PanelOfRows<'a, P> {
     /// Whole rows, as many as the panel is wide.
     pub(super) bytes: &'a [u8],
     pub(super) row_bytes: usize,
+    /// How far away in bytes the panel lies that the same thread is likely to get next.
+    pub(super) next_panel: usize,
     pub(super) x: &'a Rounded,
     pub(super) scratch: &'a mut Scratch,
     /// (tokens, rows); at most `PANEL_TILES * S::TILE_ROWS` vectors of rows.
@@ -74,9 +76,13 @@ impl<P: Packed> PanelOfRows<'_, P> {
         let tile_count = self.out.width().div_ceil(width);
         let Scratch { tiles, sums, copy } = self.scratch;
         let tiles = &mut tiles[..tile_count];
-        if sums.len() < tokens * tile_count * width {
-            sums.resize(tokens * tile_count * width, 0.0);
+        let needed = tokens * tile_count * width;
+        if sums.len() < needed + LANES {
+            sums.resize(needed + LANES, 0.0);
         }
+        // Vectors that do not lie across two cache lines.
+        let aligned = sums.as_ptr().align_offset(64).min(LANES);
+        let sums = &mut sums[aligned..aligned + needed];
         let whole = self.out.width() == tile_count * width;
         let mut token_tile = 0;
         for span in 0..spans {
@@ -96,7 +102,17 @@ impl<P: Packed> PanelOfRows<'_, P> {
                     unpack::<S, P, M>(simd, copy, P::BYTES, tile);
                 }
             }
-            let mut first = 0;
+            // The next span of the same rows, or the first of a panel that this thread may get.
+            let ahead = if span + 1 < spans { P::BYTES } else { self.next_panel - span * P::BYTES };
+            let upcoming = Upcoming {
+                bytes: &self.bytes[span * P::BYTES..],
+                stride: self.row_bytes,
+                rows: self.out.width(),
+                length: P::BYTES,
+                ahead,
+                tiles: tokens.div_ceil(S::TILE_TOKENS),
+            };
+            let (mut first, mut tile_of_tokens) = (0, 0);
             for (count, size) in token_tiles(tokens, S::TILE_TOKENS) {
                 let end = first + count * size;
                 let product = Product {
@@ -108,9 +124,12 @@ impl<P: Packed> PanelOfRows<'_, P> {
                     is_first: span == 0,
                     out: (whole && span + 1 == spans).then_some(&mut self.out),
                     first_token: first,
+                    upcoming,
+                    first_tile: tile_of_tokens,
                 };
                 multiply_tiles::<S, P, M>(simd, product, size);
                 first = end;
+                tile_of_tokens += count;
                 token_tile += count;
             }
         }
@@ -133,14 +152,11 @@ impl<P: Packed> PanelOfRows<'_, P> {
     }
 }
 
-/// Unpacks one span of `M` vectors of rows, and asks for the next span's memory.
+/// Unpacks one span of `M` vectors of rows.
 #[inline(always)]
 fn unpack<S: Simd, P: Packed, const M: usize>(simd: S, rows: &[u8], stride: usize, tile: &mut Tile) {
     for m in 0..M {
         let rows = &rows[m * LANES * stride..];
-        for row in 0..LANES {
-            simd.prefetch(&rows[row * stride..][..P::BYTES], P::BYTES);
-        }
         P::unpack(simd, rows, stride, &mut Slot { tile, vectors: M, vector: m });
     }
 }
@@ -190,6 +206,34 @@ struct Product<'a, 'b> {
     /// Where the sums go if they end here.
     out: Option<&'a mut Panel<'b, f32>>,
     first_token: usize,
+    upcoming: Upcoming<'a>,
+    first_tile: usize,
+}
+
+/// Weights that are needed after this span. They are asked for a few rows at a time, between tiles of tokens: all at once
+/// would keep other loads waiting.
+#[derive(Clone, Copy)]
+struct Upcoming<'a> {
+    /// Rows from this span on.
+    bytes: &'a [u8],
+    stride: usize,
+    rows: usize,
+    /// Bytes of a span.
+    length: usize,
+    ahead: usize,
+    /// Tiles of tokens in all.
+    tiles: usize,
+}
+
+impl Upcoming<'_> {
+    /// Asks for the part that falls to one tile of tokens.
+    #[inline(always)]
+    fn prefetch<S: Simd>(&self, simd: S, tile: usize) {
+        for row in tile * self.rows / self.tiles..(tile + 1) * self.rows / self.tiles {
+            let bytes = &self.bytes[row * self.stride..];
+            simd.prefetch(&bytes[..self.length.min(bytes.len())], self.ahead);
+        }
+    }
 }
 
 /// What tells the kinds of formats apart.
@@ -295,7 +339,8 @@ impl<const KIND: usize, const M: usize, const N: usize> Kernel for TileProduct<'
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let kind = const { Kind::from_bits(KIND) };
-        let Product { tiles, x, offset, largest_code, sums, is_first, mut out, first_token } = self.0;
+        let Product { tiles, x, offset, largest_code, sums, is_first, mut out, first_token, upcoming, first_tile } =
+            self.0;
         let (scale_count, sum_count) = const { counts(Kind::from_bits(KIND).fine) };
         let groups = SPAN / kind.group;
         let skipped = if !kind.fine && kind.group == 32 { 16 * N } else { 0 };
@@ -308,6 +353,7 @@ impl<const KIND: usize, const M: usize, const N: usize> Kernel for TileProduct<'
                 shares: &x.shares[i * sum_count * N + skipped..][..groups * N],
                 most: &[],
             };
+            upcoming.prefetch(simd, first_tile + i);
             // What each sum of products starts with.
             let mut starts = [0; MOST_GROUPS * MOST_TOKENS];
             if kind.anchored || !(kind.minima || kind.signed) {
