@@ -64,7 +64,8 @@ impl Packed for Iq4Nl {
 
     #[inline(always)]
     fn unpack<S: Simd>(simd: S, rows: &[u8], stride: usize, slot: &mut Slot) {
-        packed::unpack_nibble_blocks::<S, 18, 2>(simd, rows, stride, slot, Some(&biased_table::<S>()));
+        packed::unpack_nibbles::<S, 18, 2>(simd, rows, stride, slot, Some(&biased_table::<S>()));
+        packed::unpack_half_scales::<S, 18, 0>(simd, rows, stride, slot);
     }
 }
 

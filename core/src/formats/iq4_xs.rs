@@ -1,8 +1,8 @@
 //! `iq4_xs`: 256 values of 4 bits in groups of 32 that index the table of `iq4_nl`, `x = d (s - 32) table[q]`.
 
-use super::packed::{Packed, Zero};
+use super::packed::{Packed, Slot, Zero};
 use super::{block, f16, iq4_nl, packed};
-use crate::isa::Simd;
+use crate::isa::{LANES, Simd};
 
 block::block! {
     /// Value `32 g + l` is the low nibble of `qs[16 g + l]`, value `32 g + 16 + l` the high one.
@@ -70,6 +70,24 @@ impl Packed for Iq4Xs {
     fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
         let d = simd.splat_f16(packed::half_at(span, 0));
         simd.mul(simd.sub(simd.load_u8_twice(unsigned_scales(span)), simd.splat(32.0)), d)
+    }
+
+    #[inline(always)]
+    fn unpack<S: Simd>(simd: S, rows: &[u8], stride: usize, slot: &mut Slot) {
+        packed::unpack_nibbles::<S, 16, 8>(simd, rows, stride, slot, Some(&iq4_nl::biased_table::<S>()));
+        let d = packed::halves_of_rows(simd, rows, 0, stride);
+        let mut scales = [0; 16 * LANES];
+        for (row, scales) in scales.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            scales[..8].copy_from_slice(&unsigned_scales(&rows[row * stride..]));
+        }
+        let scales = simd.transpose(&scales, 0, 16);
+        for half in 0..2 {
+            let scales = packed::four_bytes(simd, scales[half]);
+            for i in 0..4 {
+                let scale = simd.sub(simd.to_f32(scales[i]), simd.splat(32.0));
+                slot.set_scales(simd, 4 * half + i, simd.mul(d, scale));
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Source: OCP Microscaling Formats, elements E2M1 and scale E8M0.
 
-use super::packed::{Packed, Zero};
+use super::packed::{Packed, Slot, Zero};
 use super::{block, packed};
 use crate::isa::{LANES, Simd};
 
@@ -43,6 +43,24 @@ pub struct Mxfp4;
 /// What is added to the values so that none is negative.
 const OFFSET: u8 = 12;
 
+/// The values with the offset.
+const VALUES: [u8; 16] = {
+    let mut values = [0; 16];
+    let mut i = 0;
+    while i < 16 {
+        values[i] = (TABLE[i] + OFFSET as i8) as u8;
+        i += 1;
+    }
+    values
+};
+
+/// The scale of a block. Exponents 0 and 1 give 0 here, not 2^-128 and 2^-127, which no sum of activations could tell
+/// apart.
+#[inline(always)]
+fn scale(exponent: u8) -> f32 {
+    f32::from_bits(u32::from(exponent.saturating_sub(1)) << 23)
+}
+
 impl Packed for Mxfp4 {
     const BYTES: usize = 8 * 17;
     const GROUP: usize = 32;
@@ -52,15 +70,6 @@ impl Packed for Mxfp4 {
 
     #[inline(always)]
     fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
-        const VALUES: [u8; 16] = {
-            let mut values = [0; 16];
-            let mut i = 0;
-            while i < 16 {
-                values[i] = (TABLE[i] + OFFSET as i8) as u8;
-                i += 1;
-            }
-            values
-        };
         let mut codes = [simd.splat_byte(0); 4];
         for (i, codes) in codes.iter_mut().enumerate() {
             *codes = simd.lookup(&VALUES, packed::block_nibbles(simd, span, 34 * i + 1, 34 * i + 18));
@@ -70,12 +79,23 @@ impl Packed for Mxfp4 {
 
     #[inline(always)]
     fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
-        // Exponents 0 and 1 give 0 here, not 2^-128 and 2^-127, which no sum of activations could tell apart.
         let mut scales = [0.0; LANES];
-        for (i, scale) in scales.iter_mut().enumerate() {
-            *scale = f32::from_bits(u32::from(span[17 * (i / 2)].saturating_sub(1)) << 23);
+        for (i, to) in scales.iter_mut().enumerate() {
+            *to = scale(span[17 * (i / 2)]);
         }
         simd.load(&scales)
+    }
+
+    #[inline(always)]
+    fn unpack<S: Simd>(simd: S, rows: &[u8], stride: usize, slot: &mut Slot) {
+        packed::unpack_nibbles::<S, 17, 1>(simd, rows, stride, slot, Some(&VALUES));
+        for block in 0..8 {
+            let mut scales = [0.0; LANES];
+            for (row, to) in scales.iter_mut().enumerate() {
+                *to = scale(rows[row * stride + 17 * block]);
+            }
+            slot.set_scales(simd, block, simd.load(&scales));
+        }
     }
 }
 

@@ -31,6 +31,9 @@ pub trait Packed: 'static {
     const FINE: bool;
     /// Whether scales are half floats, as the file holds them, and activations are fine.
     const HALF_SCALES: bool = Self::FINE;
+    /// The largest magnitude of a code, offset taken off, where panels have whole scales: small integers, times one
+    /// factor for the span. Integers then collect the products of a whole span, if those of each group fit 16 bits.
+    const WHOLE_SCALES: Option<i32> = None;
 
     /// The codes of a span, 64 in each vector.
     fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4];
@@ -61,7 +64,7 @@ pub fn offset<S: Simd, P: Packed + ?Sized>() -> u8 {
 }
 
 /// Vectors of 16 rows that a tile holds at most.
-pub const TILE_ROWS: usize = 4;
+pub const TILE_ROWS: usize = 2;
 
 /// A span of some rows, unpacked so that lanes are rows; fits the first-level cache.
 #[repr(align(64))]
@@ -70,6 +73,10 @@ pub struct Tile {
     pub codes: [u8; SPAN * TILE_ROWS * LANES],
     /// Scales: (groups, vectors of rows, 16 rows).
     pub scales: [f32; SPAN / 16 * TILE_ROWS * LANES],
+    /// Instead of scales, where they are whole, in the form of [`Simd::words`]: (groups, vectors of rows, 16 rows).
+    pub whole_scales: [i32; SPAN / 16 * TILE_ROWS * LANES],
+    /// Factors of whole scales: (vectors of rows, 16 rows).
+    pub factors: [f32; TILE_ROWS * LANES],
     /// Minima, for formats that have them: (groups, vectors of rows, 16 rows).
     pub minima: [f32; SPAN / 16 * TILE_ROWS * LANES],
 }
@@ -80,6 +87,8 @@ impl Tile {
         Self {
             codes: [0; SPAN * TILE_ROWS * LANES],
             scales: [0.0; SPAN / 16 * TILE_ROWS * LANES],
+            whole_scales: [0; SPAN / 16 * TILE_ROWS * LANES],
+            factors: [0.0; TILE_ROWS * LANES],
             minima: [0.0; SPAN / 16 * TILE_ROWS * LANES],
         }
     }
@@ -112,6 +121,19 @@ impl Slot<'_> {
     #[inline(always)]
     pub fn set_scales<S: Simd>(&mut self, simd: S, group: usize, scales: S::F32) {
         simd.store(scales, &mut self.tile.scales[(group * self.vectors + self.vector) * LANES..]);
+    }
+
+    /// Sets the whole scale of a group in each row.
+    #[inline(always)]
+    pub fn set_whole_scales<S: Simd>(&mut self, simd: S, group: usize, scales: S::I32) {
+        let at = (group * self.vectors + self.vector) * LANES;
+        simd.store_i32(simd.words(scales), &mut self.tile.whole_scales[at..]);
+    }
+
+    /// Sets the factor of whole scales in each row.
+    #[inline(always)]
+    pub fn set_factors<S: Simd>(&mut self, simd: S, factors: S::F32) {
+        simd.store(factors, &mut self.tile.factors[self.vector * LANES..]);
     }
 
     /// Sets the minimum of a group in each row.
@@ -225,15 +247,16 @@ pub(super) fn halves_of_rows<S: Simd>(simd: S, rows: &[u8], start: usize, stride
     simd.load_f16(&halves)
 }
 
-/// The four bytes of each lane as floats.
+/// The four bytes of each lane.
 #[inline(always)]
-pub(super) fn four_bytes<S: Simd>(simd: S, x: S::Bytes) -> [S::F32; 4] {
-    [simd.byte_to_f32::<0>(x), simd.byte_to_f32::<1>(x), simd.byte_to_f32::<2>(x), simd.byte_to_f32::<3>(x)]
+pub(super) fn four_bytes<S: Simd>(simd: S, x: S::Bytes) -> [S::I32; 4] {
+    [simd.byte::<0>(x), simd.byte::<1>(x), simd.byte::<2>(x), simd.byte::<3>(x)]
 }
 
-/// Unpacks blocks of 32 nibbles, which start with a half as scale; a table may say what code each stands for.
+/// Unpacks the codes of blocks of 32 nibbles, `BLOCK` bytes apart from `FIRST` on; a table may say what code each
+/// stands for.
 #[inline(always)]
-pub(super) fn unpack_nibble_blocks<S: Simd, const BLOCK: usize, const FIRST: usize>(
+pub(super) fn unpack_nibbles<S: Simd, const BLOCK: usize, const FIRST: usize>(
     simd: S,
     rows: &[u8],
     stride: usize,
@@ -251,7 +274,19 @@ pub(super) fn unpack_nibble_blocks<S: Simd, const BLOCK: usize, const FIRST: usi
             slot.set_codes(simd, 8 * block + i, a);
             slot.set_codes(simd, 8 * block + 4 + i, b);
         }
-        slot.set_scales(simd, block, halves_of_rows(simd, rows, BLOCK * block, stride));
+    }
+}
+
+/// Sets the scales of blocks that are half floats, `BLOCK` bytes apart from `FIRST` on.
+#[inline(always)]
+pub(super) fn unpack_half_scales<S: Simd, const BLOCK: usize, const FIRST: usize>(
+    simd: S,
+    rows: &[u8],
+    stride: usize,
+    slot: &mut Slot,
+) {
+    for block in 0..8 {
+        slot.set_scales(simd, block, halves_of_rows(simd, rows, BLOCK * block + FIRST, stride));
     }
 }
 
@@ -311,14 +346,19 @@ mod tests {
                 by_row.extend((0..SPAN).map(|i| value(codes[i], scales[i / 16], minima[i / 16])));
             }
             let mut tile = Box::<Tile>::default();
-            let (vectors, vector) = (3, 1);
+            let (vectors, vector) = (2, 1);
             P::unpack(simd, self.0, P::BYTES, &mut Slot { tile: &mut tile, vectors, vector });
             let mut by_panel = Vec::new();
             for row in 0..LANES {
                 for i in 0..SPAN {
                     let code = tile.codes[(i / 4 * vectors + vector) * 64 + 4 * row + i % 4];
                     let group = (i / P::GROUP * vectors + vector) * LANES + row;
-                    by_panel.push(value(code, tile.scales[group], tile.minima[group]));
+                    let scale = if P::WHOLE_SCALES.is_some() {
+                        f32::from(tile.whole_scales[group] as i16) * tile.factors[vector * LANES + row]
+                    } else {
+                        tile.scales[group]
+                    };
+                    by_panel.push(value(code, scale, tile.minima[group]));
                 }
             }
             [by_row, by_panel]

@@ -1,6 +1,6 @@
 //! `q2_k`: 256 values of 2 bits in groups of 16, `x = d s q - dmin m`.
 
-use super::packed::{Packed, Zero};
+use super::packed::{Packed, Slot, Zero};
 use super::{block, f16, packed};
 use crate::isa::Simd;
 
@@ -43,6 +43,7 @@ impl Packed for Q2K {
     const GROUP: usize = 16;
     const ZERO: Zero = Zero::Minima;
     const FINE: bool = false;
+    const WHOLE_SCALES: Option<i32> = Some(3);
 
     #[inline(always)]
     fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
@@ -64,6 +65,32 @@ impl Packed for Q2K {
     fn minima<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
         let nibbles = nibbles(span, 4);
         simd.mul(simd.load_u8(&nibbles), simd.splat_f16(packed::half_at(span, 82)))
+    }
+
+    #[inline(always)]
+    fn unpack<S: Simd>(simd: S, rows: &[u8], stride: usize, slot: &mut Slot) {
+        slot.set_factors(simd, packed::halves_of_rows(simd, rows, 80, stride));
+        let dmin = packed::halves_of_rows(simd, rows, 82, stride);
+        let (nibble, pair) = (simd.splat_byte(15), simd.splat_byte(3));
+        let both = simd.transpose(rows, 0, stride);
+        for i in 0..4 {
+            let scales = packed::four_bytes(simd, simd.and(both[i], nibble));
+            let minima = packed::four_bytes(simd, simd.and(simd.shift_right::<4>(both[i]), nibble));
+            for j in 0..4 {
+                slot.set_whole_scales(simd, 4 * i + j, scales[j]);
+                slot.set_minima(simd, 4 * i + j, simd.mul(dmin, simd.to_f32(minima[j])));
+            }
+        }
+        for part in 0..4 {
+            let (half, quarter) = (part / 2, part % 2);
+            let mut bytes = simd.transpose(rows, 16 + 32 * half + 16 * quarter, stride);
+            for s in 0..4 {
+                for i in 0..4 {
+                    slot.set_codes(simd, 32 * half + 8 * s + 4 * quarter + i, simd.and(bytes[i], pair));
+                    bytes[i] = simd.shift_right::<2>(bytes[i]);
+                }
+            }
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! `q3_k`: 256 values of 3 bits in groups of 16, `x = d (s - 32) (q - 4)`.
 
-use super::packed::{Packed, Zero};
+use super::packed::{Packed, Slot, Zero};
 use super::{block, f16, packed};
-use crate::isa::Simd;
+use crate::isa::{LANES, Simd};
 
 block::block! {
     /// Value `128 h + 32 s + l` has its low bits at `2 s` of `qs[32 h + l]`; value `32 s + l` its third at `s` of `hmask[l]`.
@@ -54,6 +54,7 @@ impl Packed for Q3K {
     const GROUP: usize = 16;
     const ZERO: Zero = Zero::Offset(4);
     const FINE: bool = false;
+    const WHOLE_SCALES: Option<i32> = Some(4);
 
     #[inline(always)]
     fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
@@ -72,6 +73,52 @@ impl Packed for Q3K {
         let d = simd.splat_f16(packed::half_at(span, 108));
         simd.mul(simd.sub(simd.load_u8(&unsigned_scales(scales)), simd.splat(32.0)), d)
     }
+
+    #[inline(always)]
+    fn unpack<S: Simd>(simd: S, rows: &[u8], stride: usize, slot: &mut Slot) {
+        slot.set_factors(simd, packed::halves_of_rows(simd, rows, 108, stride));
+        let mut scales = [0; 16 * LANES];
+        for (row, scales) in scales.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            let packed = rows[row * stride + 96..].first_chunk().expect("a span holds 12 bytes of scales");
+            *scales = unsigned_scales(packed);
+        }
+        let scales = simd.transpose(&scales, 0, 16);
+        let one = simd.words(simd.splat_i32(1));
+        for i in 0..4 {
+            let scales = packed::four_bytes(simd, scales[i]);
+            for j in 0..4 {
+                slot.set_whole_scales(simd, 4 * i + j, simd.mul_add_words(simd.splat_i32(-32), scales[j], one));
+            }
+        }
+        for quarter in 0..2 {
+            // The third bits, brought to their place by shifts to the left, or to the right.
+            let third = simd.transpose(rows, 16 * quarter, stride);
+            let mut low = simd.transpose(rows, 32 + 16 * quarter, stride);
+            let mut high = simd.transpose(rows, 64 + 16 * quarter, stride);
+            for i in 0..4 {
+                let first = 4 * quarter + i;
+                set(simd, slot, first + 8 * 0, low[i], simd.shift_left::<2>(third[i]));
+                low[i] = simd.shift_right::<2>(low[i]);
+                set(simd, slot, first + 8 * 1, low[i], simd.shift_left::<1>(third[i]));
+                low[i] = simd.shift_right::<2>(low[i]);
+                set(simd, slot, first + 8 * 2, low[i], third[i]);
+                set(simd, slot, first + 8 * 3, simd.shift_right::<2>(low[i]), simd.shift_right::<1>(third[i]));
+                set(simd, slot, first + 8 * 4, high[i], simd.shift_right::<2>(third[i]));
+                high[i] = simd.shift_right::<2>(high[i]);
+                set(simd, slot, first + 8 * 5, high[i], simd.shift_right::<3>(third[i]));
+                high[i] = simd.shift_right::<2>(high[i]);
+                set(simd, slot, first + 8 * 6, high[i], simd.shift_right::<4>(third[i]));
+                set(simd, slot, first + 8 * 7, simd.shift_right::<2>(high[i]), simd.shift_right::<5>(third[i]));
+            }
+        }
+    }
+}
+
+/// Sets codes whose low bits and third bit are at their places, among others.
+#[inline(always)]
+fn set<S: Simd>(simd: S, slot: &mut Slot, four: usize, low: S::Bytes, third: S::Bytes) {
+    let codes = simd.or(simd.and(low, simd.splat_byte(3)), simd.and(third, simd.splat_byte(4)));
+    slot.set_codes(simd, four, codes);
 }
 
 /// The sixteen scales with 32 added, several bytes at a time.

@@ -51,7 +51,8 @@ impl Packed for Q4_0 {
 
     #[inline(always)]
     fn unpack<S: Simd>(simd: S, rows: &[u8], stride: usize, slot: &mut Slot) {
-        packed::unpack_nibble_blocks::<S, 18, 2>(simd, rows, stride, slot, None);
+        packed::unpack_nibbles::<S, 18, 2>(simd, rows, stride, slot, None);
+        packed::unpack_half_scales::<S, 18, 0>(simd, rows, stride, slot);
     }
 }
 

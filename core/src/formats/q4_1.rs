@@ -1,6 +1,6 @@
 //! `q4_1`: 32 values of 4 bits, `x = d q + m`.
 
-use super::packed::{Packed, Zero};
+use super::packed::{Packed, Slot, Zero};
 use super::{block, f16, packed};
 use crate::isa::Simd;
 
@@ -54,6 +54,16 @@ impl Packed for Q4_1 {
     #[inline(always)]
     fn minima<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
         simd.sub(simd.splat(0.0), packed::halves(simd, span, 2, 20))
+    }
+
+    #[inline(always)]
+    fn unpack<S: Simd>(simd: S, rows: &[u8], stride: usize, slot: &mut Slot) {
+        packed::unpack_nibbles::<S, 20, 4>(simd, rows, stride, slot, None);
+        packed::unpack_half_scales::<S, 20, 0>(simd, rows, stride, slot);
+        for block in 0..8 {
+            let minima = packed::halves_of_rows(simd, rows, 20 * block + 2, stride);
+            slot.set_minima(simd, block, simd.sub(simd.splat(0.0), minima));
+        }
     }
 }
 

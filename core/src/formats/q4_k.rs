@@ -60,6 +60,7 @@ impl Packed for Q4K {
     const GROUP: usize = 32;
     const ZERO: Zero = Zero::Minima;
     const FINE: bool = false;
+    const WHOLE_SCALES: Option<i32> = Some(15);
 
     #[inline(always)]
     fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
@@ -120,7 +121,8 @@ pub(super) fn minima<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
 #[inline(always)]
 pub(super) fn unpack_scales_of_rows<S: Simd>(simd: S, rows: &[u8], stride: usize, slot: &mut Slot) {
     let [halves, scales, minima, mixed] = simd.transpose(rows, 0, stride);
-    let (d, dmin) = (simd.half_to_f32::<0>(halves), simd.half_to_f32::<1>(halves));
+    slot.set_factors(simd, simd.half_to_f32::<0>(halves));
+    let dmin = simd.half_to_f32::<1>(halves);
     let (six, four, two) = (simd.splat_byte(0x3f), simd.splat_byte(0x0f), simd.splat_byte(0x30));
     let scales_high = simd.or(simd.and(mixed, four), simd.and(simd.shift_right::<2>(scales), two));
     let minima_high =
@@ -130,8 +132,8 @@ pub(super) fn unpack_scales_of_rows<S: Simd>(simd: S, rows: &[u8], stride: usize
     for half in 0..2 {
         let (scales, minima) = (packed::four_bytes(simd, scales[half]), packed::four_bytes(simd, minima[half]));
         for i in 0..4 {
-            slot.set_scales(simd, 4 * half + i, simd.mul(d, scales[i]));
-            slot.set_minima(simd, 4 * half + i, simd.mul(dmin, minima[i]));
+            slot.set_whole_scales(simd, 4 * half + i, scales[i]);
+            slot.set_minima(simd, 4 * half + i, simd.mul(dmin, simd.to_f32(minima[i])));
         }
     }
 }

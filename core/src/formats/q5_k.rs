@@ -47,6 +47,7 @@ impl Packed for Q5K {
     const GROUP: usize = 32;
     const ZERO: Zero = Zero::Minima;
     const FINE: bool = false;
+    const WHOLE_SCALES: Option<i32> = Some(31);
 
     #[inline(always)]
     fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {

@@ -46,6 +46,7 @@ impl Packed for Q6K {
     const GROUP: usize = 16;
     const ZERO: Zero = Zero::Offset(32);
     const FINE: bool = false;
+    const WHOLE_SCALES: Option<i32> = Some(32);
 
     #[inline(always)]
     fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
@@ -73,14 +74,14 @@ impl Packed for Q6K {
 
     #[inline(always)]
     fn unpack<S: Simd>(simd: S, rows: &[u8], stride: usize, slot: &mut Slot) {
-        let d = packed::halves_of_rows(simd, rows, 208, stride);
+        slot.set_factors(simd, packed::halves_of_rows(simd, rows, 208, stride));
         let scales = simd.transpose(rows, 192, stride);
         for i in 0..4 {
             let scales = scales[i];
-            slot.set_scales(simd, 4 * i, simd.mul(d, simd.signed_byte_to_f32::<0>(scales)));
-            slot.set_scales(simd, 4 * i + 1, simd.mul(d, simd.signed_byte_to_f32::<1>(scales)));
-            slot.set_scales(simd, 4 * i + 2, simd.mul(d, simd.signed_byte_to_f32::<2>(scales)));
-            slot.set_scales(simd, 4 * i + 3, simd.mul(d, simd.signed_byte_to_f32::<3>(scales)));
+            slot.set_whole_scales(simd, 4 * i, simd.signed_byte::<0>(scales));
+            slot.set_whole_scales(simd, 4 * i + 1, simd.signed_byte::<1>(scales));
+            slot.set_whole_scales(simd, 4 * i + 2, simd.signed_byte::<2>(scales));
+            slot.set_whole_scales(simd, 4 * i + 3, simd.signed_byte::<3>(scales));
         }
         let (low, high) = (simd.splat_byte(15), simd.splat_byte(0x30));
         for part in 0..4 {

@@ -59,8 +59,8 @@ impl Packed for Q8_0 {
                     slot.set_codes(simd, 8 * block + 4 * half + i, simd.xor(signed[i], bias));
                 }
             }
-            slot.set_scales(simd, block, packed::halves_of_rows(simd, rows, 34 * block, stride));
         }
+        packed::unpack_half_scales::<S, 34, 0>(simd, rows, stride, slot);
     }
 }
 

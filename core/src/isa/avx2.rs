@@ -238,6 +238,19 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
         cpu!([_mm256_set1_epi32(x); 2])
     }
     #[inline(always)]
+    fn load_i32(self, x: &[i32]) -> Int {
+        load_two(x)
+    }
+    #[inline(always)]
+    fn words(self, x: Int) -> Int {
+        // The products of the upper words are added too.
+        self.and(x, self.splat_i32(0xffff))
+    }
+    #[inline(always)]
+    fn mul_add_words(self, sum: Int, x: Int, factor: Int) -> Int {
+        both!(_mm256_add_epi32, sum, both!(_mm256_madd_epi16, x, factor))
+    }
+    #[inline(always)]
     fn to_f32(self, x: Int) -> F32 {
         both!(_mm256_cvtepi32_ps, x)
     }
@@ -315,6 +328,10 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     #[inline(always)]
     fn xor(self, a: Int, b: Int) -> Int {
         both!(_mm256_xor_si256, a, b)
+    }
+    #[inline(always)]
+    fn abs_bytes(self, x: Int) -> Int {
+        both!(_mm256_abs_epi8, x)
     }
     #[inline(always)]
     fn shift_right<const N: u32>(self, x: Int) -> Int {
@@ -408,16 +425,16 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
         out
     }
     #[inline(always)]
-    fn byte_to_f32<const I: u32>(self, x: Int) -> F32 {
+    fn byte<const I: u32>(self, x: Int) -> Int {
         let by = cpu!(_mm_cvtsi32_si128(8 * I as i32));
         let shifted = cpu!([_mm256_srl_epi32(x[0], by), _mm256_srl_epi32(x[1], by)]);
-        self.to_f32(self.and(shifted, self.splat_i32(0xff)))
+        self.and(shifted, self.splat_i32(0xff))
     }
     #[inline(always)]
-    fn signed_byte_to_f32<const I: u32>(self, x: Int) -> F32 {
+    fn signed_byte<const I: u32>(self, x: Int) -> Int {
         let by = cpu!(_mm_cvtsi32_si128(24 - 8 * I as i32));
         let shifted = cpu!([_mm256_sll_epi32(x[0], by), _mm256_sll_epi32(x[1], by)]);
-        self.to_f32(cpu!([_mm256_srai_epi32::<24>(shifted[0]), _mm256_srai_epi32::<24>(shifted[1])]))
+        cpu!([_mm256_srai_epi32::<24>(shifted[0]), _mm256_srai_epi32::<24>(shifted[1])])
     }
     #[inline(always)]
     fn half_to_f32<const I: u32>(self, x: Int) -> F32 {

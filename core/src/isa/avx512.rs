@@ -183,6 +183,19 @@ impl Simd for Avx512Vnni {
         cpu!(_mm512_set1_epi32(x))
     }
     #[inline(always)]
+    fn load_i32(self, x: &[i32]) -> __m512i {
+        load_512(x)
+    }
+    #[inline(always)]
+    fn words(self, x: __m512i) -> __m512i {
+        // The products of the upper words are added too.
+        cpu!(_mm512_and_si512(x, _mm512_set1_epi32(0xffff)))
+    }
+    #[inline(always)]
+    fn mul_add_words(self, sum: __m512i, x: __m512i, factor: __m512i) -> __m512i {
+        cpu!(_mm512_dpwssd_epi32(sum, x, factor))
+    }
+    #[inline(always)]
     fn to_f32(self, x: __m512i) -> __m512 {
         cpu!(_mm512_cvtepi32_ps(x))
     }
@@ -265,6 +278,10 @@ impl Simd for Avx512Vnni {
         cpu!(_mm512_xor_si512(a, b))
     }
     #[inline(always)]
+    fn abs_bytes(self, x: __m512i) -> __m512i {
+        cpu!(_mm512_abs_epi8(x))
+    }
+    #[inline(always)]
     fn shift_right<const N: u32>(self, x: __m512i) -> __m512i {
         cpu!(_mm512_srli_epi16::<N>(x))
     }
@@ -331,14 +348,14 @@ impl Simd for Avx512Vnni {
         }
     }
     #[inline(always)]
-    fn byte_to_f32<const I: u32>(self, x: __m512i) -> __m512 {
+    fn byte<const I: u32>(self, x: __m512i) -> __m512i {
         let byte = cpu!(_mm512_srlv_epi32(x, _mm512_set1_epi32(8 * I as i32)));
-        self.to_f32(cpu!(_mm512_and_si512(byte, _mm512_set1_epi32(0xff))))
+        cpu!(_mm512_and_si512(byte, _mm512_set1_epi32(0xff)))
     }
     #[inline(always)]
-    fn signed_byte_to_f32<const I: u32>(self, x: __m512i) -> __m512 {
+    fn signed_byte<const I: u32>(self, x: __m512i) -> __m512i {
         let high = cpu!(_mm512_sllv_epi32(x, _mm512_set1_epi32(24 - 8 * I as i32)));
-        self.to_f32(cpu!(_mm512_srai_epi32::<24>(high)))
+        cpu!(_mm512_srai_epi32::<24>(high))
     }
     #[inline(always)]
     fn half_to_f32<const I: u32>(self, x: __m512i) -> __m512 {

@@ -275,6 +275,18 @@ impl<P: Products> Simd for Neon<P> {
         cpu!([vdupq_n_s32(x); 4])
     }
     #[inline(always)]
+    fn load_i32(self, x: &[i32]) -> I32 {
+        each!(vreinterpretq_s32_u8, load_four(x))
+    }
+    #[inline(always)]
+    fn words(self, x: I32) -> I32 {
+        x
+    }
+    #[inline(always)]
+    fn mul_add_words(self, sum: I32, x: I32, factor: I32) -> I32 {
+        each!(vmlaq_s32, sum, x, factor)
+    }
+    #[inline(always)]
     fn to_f32(self, x: I32) -> F32 {
         each!(vcvtq_f32_s32, x)
     }
@@ -347,6 +359,10 @@ impl<P: Products> Simd for Neon<P> {
     #[inline(always)]
     fn xor(self, a: Bytes, b: Bytes) -> Bytes {
         each!(veorq_u8, a, b)
+    }
+    #[inline(always)]
+    fn abs_bytes(self, x: Bytes) -> Bytes {
+        each!(vreinterpretq_u8_s8, each!(vabsq_s8, each!(vreinterpretq_s8_u8, x)))
     }
     #[inline(always)]
     fn shift_right<const N: u32>(self, x: Bytes) -> Bytes {
@@ -454,14 +470,14 @@ impl<P: Products> Simd for Neon<P> {
         [[a[0], b[0], c[0], d[0]], [a[1], b[1], c[1], d[1]], [a[2], b[2], c[2], d[2]], [a[3], b[3], c[3], d[3]]]
     }
     #[inline(always)]
-    fn byte_to_f32<const I: u32>(self, x: Bytes) -> F32 {
+    fn byte<const I: u32>(self, x: Bytes) -> I32 {
         let shifted = each!(vshlq_u32, each!(vreinterpretq_u32_u8, x), self.splat_i32(-8 * I as i32));
-        each!(vcvtq_f32_u32, each!(vandq_u32, shifted, cpu!([vdupq_n_u32(0xff); 4])))
+        each!(vreinterpretq_s32_u32, each!(vandq_u32, shifted, cpu!([vdupq_n_u32(0xff); 4])))
     }
     #[inline(always)]
-    fn signed_byte_to_f32<const I: u32>(self, x: Bytes) -> F32 {
+    fn signed_byte<const I: u32>(self, x: Bytes) -> I32 {
         let high = each!(vshlq_s32, each!(vreinterpretq_s32_u8, x), self.splat_i32(24 - 8 * I as i32));
-        self.to_f32(each!(vshlq_s32, high, self.splat_i32(-24)))
+        each!(vshlq_s32, high, self.splat_i32(-24))
     }
     #[inline(always)]
     fn half_to_f32<const I: u32>(self, x: Bytes) -> F32 {

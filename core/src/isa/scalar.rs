@@ -248,6 +248,18 @@ impl Simd for Scalar {
         [x; LANES]
     }
     #[inline(always)]
+    fn load_i32(self, x: &[i32]) -> I32 {
+        first(x)
+    }
+    #[inline(always)]
+    fn words(self, x: I32) -> I32 {
+        x
+    }
+    #[inline(always)]
+    fn mul_add_words(self, sum: I32, x: I32, factor: I32) -> I32 {
+        zip(sum, zip(x, factor, |x, factor| x * factor), |sum, product| sum + product)
+    }
+    #[inline(always)]
     fn to_f32(self, x: I32) -> F32 {
         map(x, |x| x as f32)
     }
@@ -330,6 +342,10 @@ impl Simd for Scalar {
         zip(a, b, |a, b| a ^ b)
     }
     #[inline(always)]
+    fn abs_bytes(self, x: Bytes) -> Bytes {
+        map(x, |x| (x as i8).unsigned_abs())
+    }
+    #[inline(always)]
     fn shift_right<const N: u32>(self, x: Bytes) -> Bytes {
         map(x, |x| x >> N)
     }
@@ -390,20 +406,16 @@ impl Simd for Scalar {
         out
     }
     #[inline]
-    fn byte_to_f32<const I: u32>(self, x: Bytes) -> F32 {
-        let mut out = [0.0; LANES];
+    fn byte<const I: u32>(self, x: Bytes) -> I32 {
+        let mut out = [0; LANES];
         for (i, out) in out.iter_mut().enumerate() {
-            *out = f32::from(x[4 * i + I as usize]);
+            *out = i32::from(x[4 * i + I as usize]);
         }
         out
     }
     #[inline]
-    fn signed_byte_to_f32<const I: u32>(self, x: Bytes) -> F32 {
-        let mut out = [0.0; LANES];
-        for (i, out) in out.iter_mut().enumerate() {
-            *out = f32::from(x[4 * i + I as usize] as i8);
-        }
-        out
+    fn signed_byte<const I: u32>(self, x: Bytes) -> I32 {
+        map(self.byte::<I>(x), |x| i32::from(x as i8))
     }
     #[inline]
     fn half_to_f32<const I: u32>(self, x: Bytes) -> F32 {

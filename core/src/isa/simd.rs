@@ -107,8 +107,14 @@ pub trait Simd: Copy + Send + Sync + 'static {
 
     /// All lanes `x`.
     fn splat_i32(self, x: i32) -> Self::I32;
+    /// The first 16 of `x`.
+    fn load_i32(self, x: &[i32]) -> Self::I32;
     /// As floats.
     fn to_f32(self, x: Self::I32) -> Self::F32;
+    /// Numbers that fit 16 bits with their signs, as [`Simd::mul_add_words`] takes its factor.
+    fn words(self, x: Self::I32) -> Self::I32;
+    /// `sum + x * factor`, for `x` that fits 16 bits with its sign and a factor made by [`Simd::words`].
+    fn mul_add_words(self, sum: Self::I32, x: Self::I32, factor: Self::I32) -> Self::I32;
     /// The same bits.
     fn float_bits(self, x: Self::I32) -> Self::F32;
     /// Sum of the lanes.
@@ -142,6 +148,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn or(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
     /// `a ^ b`.
     fn xor(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    /// Signed bytes above -128 without their signs.
+    fn abs_bytes(self, x: Self::Bytes) -> Self::Bytes;
     /// Each byte shifted right; bits that come in from the neighbour are unspecified, so mask them off.
     fn shift_right<const N: u32>(self, x: Self::Bytes) -> Self::Bytes;
     /// Each byte shifted left; bits that come in from the neighbour are unspecified, so mask them off.
@@ -225,10 +233,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Loads 16 bytes from each of 16 rows, `stride` bytes apart from `start` on: vector `i` has the bytes
     /// `4 * i .. 4 * i + 4` of row `r` in lane `r`.
     fn transpose(self, bytes: &[u8], start: usize, stride: usize) -> [Self::Bytes; 4];
-    /// Byte `I` of each lane as a float.
-    fn byte_to_f32<const I: u32>(self, x: Self::Bytes) -> Self::F32;
-    /// Signed byte `I` of each lane as a float.
-    fn signed_byte_to_f32<const I: u32>(self, x: Self::Bytes) -> Self::F32;
+    /// Byte `I` of each lane.
+    fn byte<const I: u32>(self, x: Self::Bytes) -> Self::I32;
+    /// Signed byte `I` of each lane.
+    fn signed_byte<const I: u32>(self, x: Self::Bytes) -> Self::I32;
     /// Half float `I` (0: low, 1: high) of each lane as a float.
     fn half_to_f32<const I: u32>(self, x: Self::Bytes) -> Self::F32;
     /// The same bits.

@@ -56,7 +56,7 @@ impl Kernel for Everything<'_> {
         let mut table = [0; 16];
         table.copy_from_slice(&bytes[200..216]);
         exact!(a, b, c, low, s.load_signed(signed), s.splat_four(&signed[3..]));
-        exact!(s.and(a, b), s.or(a, b), s.xor(a, b), s.lookup(&table, nibbles));
+        exact!(s.and(a, b), s.or(a, b), s.xor(a, b), s.abs_bytes(s.load_signed(signed)), s.lookup(&table, nibbles));
         exact!(s.and(s.shift_right::<4>(a), low), s.and(s.shift_right::<2>(a), low));
         exact!(s.and(s.shift_left::<4>(a), s.splat_byte(0xf0)), s.and(s.shift_left::<1>(a), s.splat_byte(0xfe)));
         exact!(s.and(s.shift_right_quarters::<0, 2, 4, 6>(a), s.splat_byte(3)));
@@ -71,8 +71,13 @@ impl Kernel for Everything<'_> {
         exact_f32!(s.load_f16(halves), s.load_i8(signed), s.load_u8(&table), s.load_bf16_bytes(bytes));
         exact_f32!(s.splat_f16(halves[3]), s.splat_f16(halves[5]));
         exact_f32!(s.load_u8_twice([1, 2, 3, 4, 255, 6, 7, 128]), s.load_f16_twice(*halves.first_chunk().unwrap()));
-        exact_f32!(s.byte_to_f32::<0>(a), s.byte_to_f32::<3>(a), s.signed_byte_to_f32::<0>(a));
-        exact_f32!(s.signed_byte_to_f32::<2>(a), s.signed_byte_to_f32::<3>(a), s.f32_from_bytes(s.bytes_from_f32(u)));
+        exact_f32!(s.to_f32(s.byte::<0>(a)), s.to_f32(s.byte::<3>(a)), s.to_f32(s.signed_byte::<0>(a)));
+        exact_f32!(s.to_f32(s.signed_byte::<2>(a)), s.to_f32(s.signed_byte::<3>(a)));
+        exact_f32!(s.f32_from_bytes(s.bytes_from_f32(u)));
+        let integers: Vec<i32> = (0..16).map(|i| (i - 8) * 4000).collect();
+        let (integers, few) = (s.load_i32(&integers), s.signed_byte::<1>(a));
+        exact_f32!(s.to_f32(integers), s.to_f32(s.mul_add_words(few, integers, s.words(few))));
+        exact_f32!(s.to_f32(s.mul_add_words(integers, s.splat_i32(-1), s.words(s.splat_i32(-32768)))));
         exact_f32!(s.mul_power_of_two(u, s.round(v)), s.load_partial(&x[..5]));
         let words: Vec<u8> = halves.iter().chain(halves).flat_map(|half| half.to_le_bytes()).collect();
         exact_f32!(s.load_f16_bytes(&words), s.half_to_f32::<0>(s.load_bytes(&words)));

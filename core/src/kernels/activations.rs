@@ -45,6 +45,9 @@ pub(super) struct Rounded {
     pub(super) sums: Vec<i32>,
     /// The same sums as floats; where scales are fine, times the scale.
     pub(super) shares: Vec<f32>,
+    /// For products in tiles, where scales are coarse: the largest sum of the magnitudes of 16 codes; (spans, tiles of
+    /// tokens).
+    pub(super) most: Vec<i32>,
 }
 
 /// Scales per span and token, and sums, in the layout for tiles.
@@ -199,14 +202,17 @@ impl Rounded {
             self.scales.resize(spans * tokens * scale_count, 0.0);
             self.sums.resize(spans * tokens * sum_count, 0);
             self.shares.resize(spans * tokens * sum_count, 0.0);
+            let tiles = tokens.div_ceil(shape.tile);
+            self.most.resize(spans * tiles, 0);
+            let most = Chunks::new(&mut self.most, tiles);
             let codes = Chunks::new(&mut self.codes, tokens * SPAN);
             let scales = Chunks::new(&mut self.scales, tokens * scale_count);
             let sums = Chunks::new(&mut self.sums, tokens * sum_count);
             let shares = Chunks::new(&mut self.shares, tokens * sum_count);
             let part = |i: usize| {
                 let (codes, scales) = (codes.claim(i), scales.claim(i));
-                let (sums, shares) = (sums.claim(i), shares.claim(i));
-                isa.run(RoundTiles::<FINE> { x, shape, span: i, codes, scales, sums, shares });
+                let (sums, shares, most) = (sums.claim(i), shares.claim(i), most.claim(i));
+                isa.run(RoundTiles::<FINE> { x, shape, span: i, codes, scales, sums, shares, most });
             };
             if parallel { pool.each(spans, &part) } else { (0..spans).for_each(part) }
         } else {
@@ -251,12 +257,18 @@ fn round_span<S: Simd, const FINE: bool>(simd: S, token: &[f32], span: usize, ou
         }
         set_scale(simd, simd.reduce_max(largest), x, &mut out.codes, &mut out.scales);
     }
-    // Four codes each, then four of those.
+    simd.store_i32(sum_sixteens(simd, &out.codes, false), &mut out.sums);
+}
+
+/// The sums of the codes of each group of 16, or of their magnitudes.
+#[inline(always)]
+fn sum_sixteens<S: Simd>(simd: S, codes: &[i8; SPAN], magnitudes: bool) -> S::I32 {
     let mut fours = [simd.splat_i32(0); 4];
-    for (four, codes) in fours.iter_mut().zip(out.codes.as_chunks::<64>().0) {
-        *four = simd.dot(*four, simd.splat_byte(1), simd.load_signed(codes));
+    for (four, codes) in fours.iter_mut().zip(codes.as_chunks::<64>().0) {
+        let codes = simd.load_signed(codes);
+        *four = simd.dot(*four, simd.splat_byte(1), if magnitudes { simd.abs_bytes(codes) } else { codes });
     }
-    simd.store_i32(simd.sum_fours(fours), &mut out.sums);
+    simd.sum_fours(fours)
 }
 
 /// Rounds values that share a scale.
@@ -315,6 +327,7 @@ struct RoundTiles<'a, const FINE: bool> {
     scales: &'a mut [f32],
     sums: &'a mut [i32],
     shares: &'a mut [f32],
+    most: &'a mut [i32],
 }
 
 impl<const FINE: bool> Kernel for RoundTiles<'_, FINE> {
@@ -326,18 +339,24 @@ impl<const FINE: bool> Kernel for RoundTiles<'_, FINE> {
         let mut rounded = NO_SPAN;
         let mut tokens = self.x.chunks_exact(self.shape.columns);
         let mut first = 0;
+        let mut most_of_tile = self.most.iter_mut();
         for (count, size) in token_tiles(self.shape.tokens, self.shape.tile) {
             let end = first + count * size;
             let codes = self.codes[first * SPAN..end * SPAN].chunks_exact_mut(size * SPAN);
             let scales = self.scales[first * scale_count..end * scale_count].chunks_exact_mut(size * scale_count);
             let sums = self.sums[first * sum_count..end * sum_count].chunks_exact_mut(size * sum_count);
             let shares = self.shares[first * sum_count..end * sum_count].chunks_exact_mut(size * sum_count);
-            for (((codes, scales), sums), shares) in codes.zip(scales).zip(sums).zip(shares) {
+            let tiles = codes.zip(scales).zip(sums).zip(shares).zip(most_of_tile.by_ref());
+            for ((((codes, scales), sums), shares), most_of_tile) in tiles {
+                let mut most = simd.splat(0.0);
                 for (t, token) in tokens.by_ref().take(size).enumerate() {
                     // The same columns of the next token, which no hardware sees coming.
                     let columns = &token[self.span * SPAN..self.shape.columns.min((self.span + 1) * SPAN)];
                     simd.prefetch(columns, size_of_val(token));
                     round_span::<S, FINE>(simd, token, self.span, &mut rounded);
+                    if !FINE {
+                        most = simd.max(most, simd.to_f32(sum_sixteens(simd, &rounded.codes, true)));
+                    }
                     if const { S::TILE_DEPTH == 8 } {
                         spread::<8>(&rounded.codes, codes, t, size);
                     } else {
@@ -354,6 +373,7 @@ impl<const FINE: bool> Kernel for RoundTiles<'_, FINE> {
                         *share = from as f32 * if FINE { rounded.scales[i] } else { 1.0 };
                     }
                 }
+                *most_of_tile = simd.reduce_max(most) as i32;
             }
             first = end;
         }

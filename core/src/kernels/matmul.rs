@@ -131,10 +131,11 @@ impl<'a> Plan<'a> {
         if self.x.tiled() {
             let panels = Panels::new(out, weights.rows, self.rows_in_a_panel());
             let count = panels.count();
+            let next_panel = self.threads * self.rows_in_a_panel() * row_bytes;
             let run = move |i, scratch: &mut Scratch| {
                 let out = panels.claim(i);
                 let bytes = weights.rows_from(out.first(), out.width());
-                self.isa.run(PanelOfRows { bytes, row_bytes, x, scratch, out, packed: PhantomData::<P> });
+                self.isa.run(PanelOfRows { bytes, row_bytes, next_panel, x, scratch, out, packed: PhantomData::<P> });
             };
             Part { count, run: Box::new(run) }
         } else {

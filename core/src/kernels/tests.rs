@@ -59,12 +59,16 @@ struct Case {
 }
 
 fn check(case: &Case, pool: &Pool, isas: &[Isa]) {
+    check_with(case, pool, isas, Random::float);
+}
+
+fn check_with(case: &Case, pool: &Pool, isas: &[Isa], activation: impl Fn(&mut Random) -> f32) {
     let &Case { format, rows, columns, tokens } = case;
     let mut random = Random(u64::from(format.id()) * 1000 + (rows * 7 + columns * 3 + tokens) as u64 + 1);
     let bytes = random_blocks(format, rows * columns / format.block_values(), &mut random);
     let mut weights = vec![0.0; rows * columns];
     dequantize(format, &bytes, &mut weights).unwrap();
-    let x: Vec<f32> = (0..tokens * columns).map(|_| random.float()).collect();
+    let x: Vec<f32> = (0..tokens * columns).map(|_| activation(&mut random)).collect();
     let exact = match format.block_values() {
         1 => x.clone(),
         32 => rounded(&x, columns, 32),
@@ -105,6 +109,18 @@ fn products_match_the_dequantizers_for_every_number_of_tokens() {
         let columns = if format.block_values() == 256 { 512 } else { 256 + 96 };
         for tokens in (0..=20).chain([31, 33, 64, 70]) {
             check(&Case { format, rows: 37, columns, tokens }, &pool, &isas);
+        }
+    }
+}
+
+#[test]
+fn products_match_the_dequantizers_for_activations_that_are_all_as_large() {
+    let (pool, isas) = (Pool::new(2), Isa::available());
+    for format in supported() {
+        for tokens in [1, 4, 14] {
+            let case = Case { format, rows: 40, columns: 512, tokens };
+            check_with(&case, &pool, &isas, |_| 1.5);
+            check_with(&case, &pool, &isas, |random| if random.next() % 2 == 0 { 1.5 } else { -1.5 });
         }
     }
 }
