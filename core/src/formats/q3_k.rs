@@ -97,9 +97,9 @@ impl Packed for Q3K {
             let mut high = simd.transpose(rows, 64 + 16 * quarter, stride);
             for i in 0..4 {
                 let first = 4 * quarter + i;
-                set(simd, slot, first + 8 * 0, low[i], simd.shift_left::<2>(third[i]));
+                set(simd, slot, first, low[i], simd.shift_left::<2>(third[i]));
                 low[i] = simd.shift_right::<2>(low[i]);
-                set(simd, slot, first + 8 * 1, low[i], simd.shift_left::<1>(third[i]));
+                set(simd, slot, first + 8, low[i], simd.shift_left::<1>(third[i]));
                 low[i] = simd.shift_right::<2>(low[i]);
                 set(simd, slot, first + 8 * 2, low[i], third[i]);
                 set(simd, slot, first + 8 * 3, simd.shift_right::<2>(low[i]), simd.shift_right::<1>(third[i]));

@@ -93,7 +93,7 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     const NAME: &'static str = if VNNI { "avxvnni" } else { "avx2" };
     const BIAS: u8 = if VNNI { 128 } else { 0 };
     const TILE_ROWS: usize = 1;
-    const TILE_TOKENS: usize = 2;
+    const TILE_TOKENS: usize = if VNNI { 3 } else { 4 };
 
     fn detect() -> Option<Self> {
         let base =

@@ -248,14 +248,14 @@ fn round_span<S: Simd, const FINE: bool>(simd: S, token: &[f32], span: usize, ou
         let parts = x.as_chunks::<32>().0.iter().zip(out.codes.as_chunks_mut::<32>().0).zip(&mut out.scales);
         for ((x, codes), scale) in parts {
             let largest = simd.max(simd.abs(simd.load(&x[..16])), simd.abs(simd.load(&x[16..])));
-            set_scale(simd, simd.reduce_max(largest), x, codes, std::slice::from_mut(scale));
+            round(simd, simd.reduce_max(largest), x, codes, std::slice::from_mut(scale));
         }
     } else {
         let mut largest = simd.splat(0.0);
         for x in x.as_chunks::<LANES>().0 {
             largest = simd.max(simd.abs(simd.load(x)), largest);
         }
-        set_scale(simd, simd.reduce_max(largest), x, &mut out.codes, &mut out.scales);
+        round(simd, simd.reduce_max(largest), x, &mut out.codes, &mut out.scales);
     }
     simd.store_i32(sum_sixteens(simd, &out.codes, false), &mut out.sums);
 }
@@ -273,7 +273,7 @@ fn sum_sixteens<S: Simd>(simd: S, codes: &[i8; SPAN], magnitudes: bool) -> S::I3
 
 /// Rounds values that share a scale.
 #[inline(always)]
-fn set_scale<S: Simd>(simd: S, largest: f32, x: &[f32], codes: &mut [i8], scales: &mut [f32]) {
+fn round<S: Simd>(simd: S, largest: f32, x: &[f32], codes: &mut [i8], scales: &mut [f32]) {
     scales.fill(largest / 127.0);
     // So small that its inverse overflows: zero.
     let inverse = simd.splat(if largest > 1e-36 { 127.0 / largest } else { 0.0 });

@@ -78,9 +78,9 @@ impl Kernel for Multiply {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         if const { sums::<S>() == 12 } {
-            multiply::<S, 12>(simd, self.rounds);
+            multiply::<S, 12, 4>(simd, self.rounds);
         } else {
-            multiply::<S, 6>(simd, self.rounds);
+            multiply::<S, 6, 1>(simd, self.rounds);
         }
     }
 }
@@ -88,22 +88,23 @@ impl Kernel for Multiply {
 #[repr(align(64))]
 struct Operands {
     w: [[u8; 64]; 4],
-    x: [[i8; 64]; 3],
+    x: [[i8; 64]; 6],
 }
 
+/// `SUMS` sums from `ROWS` operands of one kind and `SUMS / ROWS` of the other, which leaves registers for all.
 #[inline(always)]
-fn multiply<S: Simd, const SUMS: usize>(simd: S, rounds: usize) {
+fn multiply<S: Simd, const SUMS: usize, const ROWS: usize>(simd: S, rounds: usize) {
     let mut sums = [simd.splat_i32(0); SUMS];
-    let operands = std::hint::black_box(Operands { w: [[3; 64]; 4], x: [[5; 64]; 3] });
-    let mut x = [simd.splat_byte(0); 3];
-    for i in 0..3 {
-        x[i] = simd.load_signed(&operands.x[i]);
-    }
+    let operands = Operands { w: [[3; 64]; 4], x: [[5; 64]; 6] };
     for _ in 0..rounds {
         // Loaded anew, and no pair of operands twice, or else products would be computed once for several sums.
-        let w = &std::hint::black_box(&operands).w;
+        let Operands { w, x } = std::hint::black_box(&operands);
+        let mut rows = [simd.splat_byte(0); ROWS];
+        for i in 0..ROWS {
+            rows[i] = simd.load_bytes(&w[i]);
+        }
         for i in 0..SUMS {
-            sums[i] = simd.dot(sums[i], simd.load_bytes(&w[i % 4]), x[i / 4]);
+            sums[i] = simd.dot(sums[i], rows[i % ROWS], simd.load_signed(&x[i / ROWS]));
         }
     }
     for sum in sums {

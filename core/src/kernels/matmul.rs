@@ -85,7 +85,7 @@ pub fn matmul_all(pool: &Pool, isa: Isa, products: &mut [(Matrix, &mut [f32])], 
                 is_here
             });
             let Some(part) = part else { break };
-            (part.run)(i, &mut scratch);
+            (part.make)(i, &mut scratch);
         }
         x.keep_scratch(scratch);
     };
@@ -97,10 +97,31 @@ pub fn dequantize_row(weights: &Matrix, row: usize, out: &mut [f32]) {
     formats::dequantize(weights.format, weights.rows_from(row, 1), out).expect("a supported format and whole blocks");
 }
 
-/// One product, cut into pieces that any thread may do.
+/// Makes one piece of a product.
+type MakePiece<'a> = dyn Fn(usize, &mut Scratch) + Sync + 'a;
+
+/// One product, cut into pieces that any thread may make.
 struct Part<'a> {
     count: usize,
-    run: Box<dyn Fn(usize, &mut Scratch) + Sync + 'a>,
+    make: Box<MakePiece<'a>>,
+}
+
+impl<'a> Part<'a> {
+    /// Pieces of `width` rows.
+    fn of_rows(
+        weights: Matrix<'a>,
+        out: &'a mut [f32],
+        width: usize,
+        multiply: impl Fn(&[u8], Panel<f32>) + Sync + 'a,
+    ) -> Self {
+        let panels = Panels::new(out, weights.rows, width);
+        let count = panels.count();
+        let make = move |i, _: &mut Scratch| {
+            let out = panels.claim(i);
+            multiply(weights.rows_from(out.first(), out.width()), out);
+        };
+        Self { count, make: Box::new(make) }
+    }
 }
 
 /// How products are cut into pieces.
@@ -132,14 +153,14 @@ impl<'a> Plan<'a> {
             let panels = Panels::new(out, weights.rows, self.rows_in_a_panel());
             let count = panels.count();
             let next_panel = self.threads * self.rows_in_a_panel() * row_bytes;
-            let run = move |i, scratch: &mut Scratch| {
+            let make = move |i, scratch: &mut Scratch| {
                 let out = panels.claim(i);
                 let bytes = weights.rows_from(out.first(), out.width());
                 self.isa.run(PanelOfRows { bytes, row_bytes, next_panel, x, scratch, out, packed: PhantomData::<P> });
             };
-            Part { count, run: Box::new(run) }
+            Part { count, make: Box::new(make) }
         } else {
-            self.rows(weights, out, self.rows_in_a_piece(&weights), move |bytes, out| {
+            Part::of_rows(weights, out, self.rows_in_a_piece(&weights), move |bytes, out| {
                 self.isa.run(Rows { bytes, row_bytes, x: &x.spans, out, packed: PhantomData::<P> });
             })
         }
@@ -149,26 +170,9 @@ impl<'a> Plan<'a> {
         let (x, columns) = (self.x.floats(), weights.columns);
         let few = self.x.tokens() < TILED_FROM;
         let width = if few { self.rows_in_a_piece(&weights) } else { FLOAT_PANEL };
-        self.rows(weights, out, width, move |bytes, out| {
+        Part::of_rows(weights, out, width, move |bytes, out| {
             self.isa.run(FloatRows { bytes, columns, x, out, floats: PhantomData::<F> });
         })
-    }
-
-    /// Pieces of `width` rows.
-    fn rows(
-        self,
-        weights: Matrix<'a>,
-        out: &'a mut [f32],
-        width: usize,
-        multiply: impl Fn(&[u8], Panel<f32>) + Sync + 'a,
-    ) -> Part<'a> {
-        let panels = Panels::new(out, weights.rows, width);
-        let count = panels.count();
-        let run = move |i, _: &mut Scratch| {
-            let out = panels.claim(i);
-            multiply(weights.rows_from(out.first(), out.width()), out);
-        };
-        Part { count, run: Box::new(run) }
     }
 
     /// Rows that a thread unpacks at once for products in tiles: several tiles where enough panels remain for all.

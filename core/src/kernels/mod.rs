@@ -9,6 +9,7 @@ mod matmul;
 pub(crate) mod norm;
 mod prefill;
 pub mod rope;
+mod tile;
 mod unpacked;
 
 pub use activations::Activations;
