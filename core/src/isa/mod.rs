@@ -15,6 +15,8 @@ mod neon_dotprod;
 #[cfg(target_arch = "aarch64")]
 mod neon_i8mm;
 #[cfg(target_arch = "aarch64")]
+mod neon_memory;
+#[cfg(target_arch = "aarch64")]
 mod neon_widening;
 mod scalar;
 mod share;

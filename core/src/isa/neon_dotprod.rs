@@ -4,7 +4,8 @@
 
 use std::arch::{aarch64::*, asm, is_aarch64_feature_detected};
 
-use super::neon::{I32, Neon, Products, load_four, load_one};
+use super::neon::{I32, Neon, Products};
+use super::neon_memory::{load_four, load_one};
 use super::simd::Kernel;
 
 /// The proof that the CPU has the dot product.

@@ -4,8 +4,9 @@
 
 use std::arch::{aarch64::*, asm, is_aarch64_feature_detected};
 
-use super::neon::{I32, Neon, Products, cpu, load_four, load_one, store_one};
+use super::neon::{I32, Neon, Products, cpu};
 use super::neon_dotprod;
+use super::neon_memory::{load_four, load_one, store_one};
 use super::simd::Kernel;
 
 /// The proof that the CPU has the matrix product, and the dot product.

@@ -2,7 +2,8 @@
 
 use std::arch::aarch64::*;
 
-use super::neon::{I32, Neon, Products, cpu, load_four};
+use super::neon::{I32, Neon, Products, cpu};
+use super::neon_memory::load_four;
 use super::simd::{Kernel, Simd};
 
 /// Needs no proof.
