@@ -32,19 +32,20 @@ impl<P: Packed> Kernel for Rows<'_, P> {
         let tokens = self.out.rows();
         for (r, row) in self.bytes.chunks_exact(self.row_bytes).enumerate() {
             let mut t = 0;
-            while t + 4 <= tokens {
-                multiply::<S, P, 4>(simd, row, self.x, tokens, t, r, &mut self.out);
-                t += 4;
-            }
             while t < tokens {
-                multiply::<S, P, 1>(simd, row, self.x, tokens, t, r, &mut self.out);
-                t += 1;
+                // Codes are unpacked once for several tokens.
+                t += match tokens - t {
+                    1 => multiply::<S, P, 1>(simd, row, self.x, tokens, t, r, &mut self.out),
+                    2 | 3 => multiply::<S, P, 2>(simd, row, self.x, tokens, t, r, &mut self.out),
+                    4..8 => multiply::<S, P, 4>(simd, row, self.x, tokens, t, r, &mut self.out),
+                    _ => multiply::<S, P, 8>(simd, row, self.x, tokens, t, r, &mut self.out),
+                };
             }
         }
     }
 }
 
-/// One row times `N` tokens from `first` on.
+/// One row times `N` tokens from `first` on; gives `N`.
 #[inline(always)]
 fn multiply<S: Simd, P: Packed, const N: usize>(
     simd: S,
@@ -54,7 +55,7 @@ fn multiply<S: Simd, P: Packed, const N: usize>(
     first: usize,
     r: usize,
     out: &mut Panel<f32>,
-) {
+) -> usize {
     let mut sums = [simd.splat(0.0); N];
     let spans = row.chunks_exact(P::BYTES);
     let rest = spans.remainder();
@@ -71,6 +72,7 @@ fn multiply<S: Simd, P: Packed, const N: usize>(
     for t in 0..N {
         out.row(first + t)[r] = simd.reduce_add(sums[t]);
     }
+    N
 }
 
 /// Adds the products of one span: `sum(scale * code * x) - sum(minimum * x)`.

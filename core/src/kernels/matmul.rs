@@ -11,8 +11,8 @@ use crate::formats::packed::{Packed, with_packed};
 use crate::formats::{self, Format};
 use crate::isa::{Isa, LANES, Panel, Panels, Pool};
 
-/// Bytes of weights that a thread should read in one go: less costs bandwidth, more leaves others waiting at the end.
-const PIECE_BYTES: usize = 512 * 1024;
+/// Bytes of weights in the smallest piece of work for products with few tokens.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// Bytes of weights, times tokens, below which another thread is not worth waking.
 const PARALLEL_FROM_BYTES: usize = 32 * 1024;
@@ -75,17 +75,19 @@ pub fn matmul_all(pool: &Pool, isa: Isa, products: &mut [(Matrix, &mut [f32])], 
     let parts: Vec<Part> = products.map(|(weights, out)| plan.part(*weights, out)).collect();
     let count: usize = parts.iter().map(|part| part.count).sum();
     let next = AtomicUsize::new(0);
+    // Long runs at first, which lie side by side in memory, and single pieces at the end, so that nobody waits long.
+    let run_from = |first: usize| first + ((count - first) / (2 * plan.threads)).max(1);
+    let claim = |first| (first < count).then(|| run_from(first));
     let work = |_| {
         let mut scratch = x.take_scratch();
-        loop {
-            let mut i = next.fetch_add(1, Ordering::Relaxed);
-            let part = parts.iter().find(|part| {
-                let is_here = i < part.count;
-                i -= if is_here { 0 } else { part.count };
-                is_here
-            });
-            let Some(part) = part else { break };
-            (part.make)(i, &mut scratch);
+        while let Ok(first) = next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claim) {
+            let (mut start, end) = (0, run_from(first));
+            for part in &parts {
+                for i in first.max(start)..end.min(start + part.count) {
+                    (part.make)(i - start, &mut scratch);
+                }
+                start += part.count;
+            }
         }
         x.keep_scratch(scratch);
     };
@@ -152,7 +154,7 @@ impl<'a> Plan<'a> {
         if self.x.tiled() {
             let panels = Panels::new(out, weights.rows, self.rows_in_a_panel());
             let count = panels.count();
-            let next_panel = self.threads * self.rows_in_a_panel() * row_bytes;
+            let next_panel = self.rows_in_a_panel() * row_bytes;
             let make = move |i, scratch: &mut Scratch| {
                 let out = panels.claim(i);
                 let bytes = weights.rows_from(out.first(), out.width());
@@ -160,7 +162,7 @@ impl<'a> Plan<'a> {
             };
             Part { count, make: Box::new(make) }
         } else {
-            Part::of_rows(weights, out, self.rows_in_a_piece(&weights), move |bytes, out| {
+            Part::of_rows(weights, out, rows_in_a_piece(&weights), move |bytes, out| {
                 self.isa.run(Rows { bytes, row_bytes, x: &x.spans, out, packed: PhantomData::<P> });
             })
         }
@@ -169,7 +171,7 @@ impl<'a> Plan<'a> {
     fn floats<F: Floats>(self, weights: Matrix<'a>, out: &'a mut [f32]) -> Part<'a> {
         let (x, columns) = (self.x.floats(), weights.columns);
         let few = self.x.tokens() < TILED_FROM;
-        let width = if few { self.rows_in_a_piece(&weights) } else { FLOAT_PANEL };
+        let width = if few { rows_in_a_piece(&weights) } else { FLOAT_PANEL };
         Part::of_rows(weights, out, width, move |bytes, out| {
             self.isa.run(FloatRows { bytes, columns, x, out, floats: PhantomData::<F> });
         })
@@ -181,12 +183,9 @@ impl<'a> Plan<'a> {
         let enough = PANELS_FOR_EACH * self.threads * tile * PANEL_TILES;
         if self.rows < enough { tile } else { tile * PANEL_TILES }
     }
+}
 
-    /// Rows that a thread takes at once where each row is read once: about `PIECE_BYTES`, and about as many for each
-    /// thread.
-    fn rows_in_a_piece(self, weights: &Matrix) -> usize {
-        let rounds = (self.bytes / (self.threads * PIECE_BYTES)).max(1);
-        let pieces = (rounds * self.threads * weights.bytes.len()).div_ceil(self.bytes.max(1));
-        weights.rows.div_ceil(pieces.max(1)).next_multiple_of(LANES)
-    }
+/// Rows of the smallest piece of work where each row is read once.
+fn rows_in_a_piece(weights: &Matrix) -> usize {
+    (PIECE_BYTES / weights.row_bytes().max(1)).next_multiple_of(LANES).max(LANES)
 }
