@@ -80,8 +80,8 @@ impl Session {
                 context_length,
                 sequences,
                 batch,
-                keys: cache_format(key_format)?,
-                values: cache_format(value_format)?,
+                keys: CacheFormat::named(key_format)?,
+                values: CacheFormat::named(value_format)?,
                 isa: named_isa(isa)?,
                 threads: resolve_threads(threads),
             };
@@ -333,13 +333,4 @@ fn one_row(session: &CoreSession, sequence: usize, row: isize) -> Result<&[f32]>
     index
         .and_then(|index| rows.clone().nth(index))
         .ok_or_else(|| Error::invalid_argument(format!("row {row} of the logits: there are {count}")))
-}
-
-fn cache_format(name: &str) -> Result<CacheFormat> {
-    match name {
-        "f32" => Ok(CacheFormat::F32),
-        "f16" => Ok(CacheFormat::F16),
-        "q8_0" => Ok(CacheFormat::Q8_0),
-        other => Err(Error::invalid_argument(format!("KV cache format \"{other}\" is unknown"))),
-    }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::isa::Isa;
-use crate::model::kv_cache::KvCache;
+use crate::model::kv_cache::{BLOCK, KvCache};
 use crate::model::{Decoder, Model, Segment, Wanted, memory};
 use sequences::{Sequence, Sequences};
 
@@ -119,7 +119,10 @@ impl Session {
         if options.batch == 0 || options.threads == 0 || options.sequences == 0 {
             return Err(Error::invalid_argument("batch, threads and sequences must be at least 1"));
         }
-        let capacity = options.context_length.saturating_mul(options.sequences);
+        let capacity = match options.sequences {
+            1 => options.context_length,
+            several => options.context_length.div_ceil(BLOCK).saturating_mul(BLOCK).saturating_mul(several),
+        };
         let cache = KvCache::new(model.config(), capacity, options.keys, options.values)?;
         let decoder = Decoder::new(&model, options.context_length, options.batch, options.isa, options.threads)?;
         let sequences = Sequences::new(cache.block_count());
@@ -261,11 +264,18 @@ impl Session {
         self.check(&work)?;
         self.logits.clear();
         self.rows.clear();
-        self.reserve(&work)?;
         let width = self.model.config().embedding_length;
         let mut embedding = memory::zeros(width, "embedding")?;
+        self.reserve(&work)?;
         for chunk in chunks(&work, self.decoder.chunk()) {
-            for row in self.forward(&chunk, interrupted)?.chunks_exact(width) {
+            let hidden = match self.forward(&chunk, interrupted) {
+                Ok(hidden) => hidden,
+                Err(error) => {
+                    self.give_back(&work);
+                    return Err(error);
+                }
+            };
+            for row in hidden.chunks_exact(width) {
                 for (sum, x) in embedding.iter_mut().zip(row) {
                     *sum += x;
                 }

@@ -81,7 +81,7 @@ def test_an_answer_that_stands_in_the_prompt_takes_few_steps() -> None:
     assert again.timings.accepted_tokens <= again.timings.drafted_tokens
 
 
-@pytest.mark.parametrize("guess", [(), (1,), (511, 3, 7, 511, 2, 9, 4, 5, 6)])
+@pytest.mark.parametrize("guess", [(), (1,), (511, 3, 7, 511, 2, 9, 4, 5, 6), (10**6, 1), (3, -1)])
 def test_wrong_guesses_change_nothing(plain: NativeEngine, guess: tuple[int, ...], story_model: Path) -> None:
     engine = NativeEngine(story_model, EngineConfig(draft="off", context_length=512))
     engine.draft_with(lambda: Guess(*guess))

@@ -10,6 +10,8 @@ pub(crate) fn reserve<T>(length: usize, what: &str) -> Result<Vec<T>> {
 }
 
 /// A vector of `length` zeros. The system gives the memory as it is first written.
+///
+/// Sizes that the system refuses are an error; memory that is gone between the question and the taking ends the process.
 pub(crate) fn zeros<T: Clone + Default>(length: usize, what: &str) -> Result<Vec<T>> {
     drop(reserve::<T>(length, what)?); // only the standard library's infallible way asks the system for zeros
     Ok(vec![T::default(); length])

@@ -81,6 +81,17 @@ fn long_contexts_are_split_without_a_trace_in_the_logits() {
 }
 
 #[test]
+fn there_is_room_for_all_sequences_of_a_length_that_is_not_whole_blocks() {
+    let Some(model) = model() else { return };
+    let mut session =
+        session(&model, SessionOptions { context_length: 100, sequences: 2, ..options(CacheFormat::F16) });
+    let (a, _) = session.begin(&[]);
+    let (b, _) = session.begin(&[]);
+    let (ones, twos) = ([1; 100], [2; 100]);
+    session.step(&[last(a, &ones), last(b, &twos)], &never).unwrap();
+}
+
+#[test]
 fn a_shared_beginning_is_evaluated_once_and_written_by_nobody_else() {
     let Some(model) = model() else { return };
     let options = SessionOptions { sequences: 4, ..options(CacheFormat::F32) };

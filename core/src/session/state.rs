@@ -72,8 +72,12 @@ impl Session {
             return refuse(&format!("its {count} tokens exceed the context window of {capacity}"));
         }
         self.check_blocks(&front, state)?;
+        let before = [self.tokens(), &[0]].concat(); // of a prompt, the last token is left to evaluate
         self.reuse(&[]);
-        self.reserve(&[Work { sequence: Self::MAIN, tokens: &front.tokens, wanted: Logits::None }])?;
+        let work = [Work { sequence: Self::MAIN, tokens: &front.tokens, wanted: Logits::None }];
+        self.reserve(&work).inspect_err(|_| {
+            self.reuse(&before);
+        })?;
         self.read_blocks(Self::MAIN, &state, &front, 0, count)?;
         self.sequences.append(Self::MAIN, &front.tokens);
         if !front.logits.is_empty() {
@@ -232,6 +236,9 @@ impl Session {
         length: usize,
     ) -> Result<()> {
         let last = length.div_ceil(BLOCK);
+        if first >= last {
+            return Ok(());
+        }
         let places = self.sequences.get(id).map_or(&[][..], |sequence| &sequence.blocks[first..last]);
         let saved = front.tokens.len().div_ceil(BLOCK);
         let head_bytes = self.head_bytes(saved);

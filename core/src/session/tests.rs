@@ -120,6 +120,27 @@ fn a_saved_session_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn an_empty_session_is_saved_and_restored() {
+    let Some(model) = model() else { return };
+    let empty = session(&model, options(CacheFormat::F16)).save().unwrap();
+    let mut restored = session(&model, options(CacheFormat::F16));
+    restored.evaluate(&PROMPT, Logits::Last, &never).unwrap();
+    restored.restore(&empty).unwrap();
+    assert!(restored.is_empty());
+    restored.evaluate(&PROMPT, Logits::Last, &never).unwrap();
+}
+
+#[test]
+fn an_interrupted_embedding_gives_its_room_back() {
+    let Some(model) = model() else { return };
+    let mut session = session(&model, SessionOptions { context_length: 64, ..options(CacheFormat::F16) });
+    assert!(session.embed(&PROMPT, Pooling::Mean, &|| true).is_err());
+    let (other, _) = session.begin(&[]);
+    let whole = [7; 64];
+    session.step(&[Work { sequence: other, tokens: &whole, wanted: Logits::Last }], &never).unwrap();
+}
+
+#[test]
 fn damaged_and_foreign_states_are_refused_and_change_nothing() {
     let Some(model) = model() else { return };
     let mut original = session(&model, options(CacheFormat::Q8_0));

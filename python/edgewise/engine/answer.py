@@ -130,9 +130,11 @@ class Answer:
         self._leave()
 
     def _leave(self) -> None:
-        if self._is_started and self._engine.turns.retake(self):
-            self._keep_prompt()
-        self._engine.turns.leave(self)
+        try:
+            if self._is_started and self._engine.turns.retake(self):
+                self._keep_prompt()
+        finally:
+            self._engine.turns.leave(self)
 
     def _keep_prompt(self) -> None:
         if not self._is_kept:
@@ -186,7 +188,7 @@ class Answer:
             return []
         left = self._limit - (len(self._tokens) - self._prompt_tokens)
         started_s = time.perf_counter()
-        guesses = self._speculation.propose(self._tokens, min(left - 1, room))
+        guesses = self._speculation.propose(self._tokens, min(left - 1, room), self._engine.vocabulary_size)
         guessed_s = time.perf_counter()
         session.evaluate(last + guesses, all_logits=True)
         self._speculation.took(1 + len(guesses), time.perf_counter() - guessed_s, guessed_s - started_s)

@@ -136,13 +136,14 @@ class NativeEngine(Engine):
 
     def begin(self, tokens: Sequence[int], namespace: str) -> int:
         """Lets the session begin a prompt with what memory or disk have of it, and says how many tokens that are."""
-        held = self.session.reuse(tokens)
-        return held if self._prompt_cache is None else self._prompt_cache.extend(self.session, tokens, held, namespace)
+        held, cache = self.session.reuse(tokens), self._prompt_cache
+        return held if cache is None else cache.extend(self.session, tokens, held, namespace)
 
     def keep(self, tokens: Sequence[int], namespace: str) -> None:
         """Writes the session's prompt to disk in the background, if that is worth it."""
-        if self._prompt_cache is not None:
-            self._prompt_cache.keep(self.session, tokens, namespace)
+        cache = self._prompt_cache
+        if cache is not None:
+            cache.keep(self.session, tokens, namespace)
 
     def tokenize(self, text: str | bytes, *, add_special: bool = True, parse_special: bool = False) -> list[int]:
         """Text to token ids; see `Engine.tokenize`."""

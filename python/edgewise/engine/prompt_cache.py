@@ -20,7 +20,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgewise.errors import ContextFull, InvalidArgument, SystemRefused
+from edgewise.errors import ContextFull, EdgewiseError, InvalidArgument, SystemRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 BLOCK = 32  # tokens, as in the core's KV cache
 MOST_MARKS = 16  # keeps names below 143 characters, the least that a common file system allows
 LEAST_READ = 2 * BLOCK  # tokens; fewer are computed as fast as they are found
+MOST_COPIED_BYTES = 64 << 20  # of an entry: what is written is copied first; of a longer prompt, its beginning is kept
 LEAST_WRITTEN = 256  # tokens that no entry holds yet; fewer are not worth a write
 
 DEFAULT_BYTES = 1 << 30
@@ -141,7 +142,9 @@ class PromptCache:
                 held = session.recall(path, tokens)
             except InvalidArgument:  # damaged
                 _delete(path)
-            except (ContextFull, SystemRefused):
+            except SystemRefused:  # deleted meanwhile, or unreadable
+                continue
+            except ContextFull:
                 break
             else:
                 self._touch(path)
@@ -157,6 +160,11 @@ class PromptCache:
             return
         key = self._key(session, namespace)
         beginnings = hashes(key, tokens)
+        copied_bytes = session.beginning_bytes(len(beginnings) * BLOCK)
+        if copied_bytes > MOST_COPIED_BYTES:
+            beginnings = beginnings[: len(beginnings) * MOST_COPIED_BYTES // copied_bytes]
+        if len(beginnings) * BLOCK < LEAST_WRITTEN:
+            return
         entry = Entry.of(key, beginnings)
         found = [(other.shared(beginnings), other) for other in self._entries() if other.key == key]
         covered = max((shared for shared, _ in found), default=0)
@@ -165,7 +173,10 @@ class PromptCache:
         if session.beginning_bytes(entry.tokens) > self.budget_bytes():
             return
         replaced = [other.name for shared, other in found if shared == other.tokens]
-        state = session.save_beginning(entry.tokens)
+        try:
+            state = session.save_beginning(entry.tokens)
+        except (EdgewiseError, MemoryError):  # no memory for the copy
+            return
         self._writer = threading.Thread(target=self._write, args=(entry.name, state, replaced), name="edgewise-prompt")
         try:
             self._writer.start()

@@ -129,7 +129,8 @@ class Controller:
         # A step that something else disturbed counts as one of twice the usual duration.
         self._step_s[tokens] = before + RATE * (min(step_s, 2 * before) - before)
         if tokens > 1:
-            self._guess_s += RATE * (guess_s / (tokens - 1) - self._guess_s)
+            # The first guess of an answer may have to read its prompt, which later ones do not.
+            self._guess_s += RATE * (min(guess_s, step_s) / (tokens - 1) - self._guess_s)
 
     def _best(self, most: int, right: float) -> int:
         best, best_rate = 0, MARGIN / self._cost(1)
@@ -168,8 +169,14 @@ class Speculation:
         self.drafted = 0
         self.accepted = 0
 
-    def propose(self, tokens: Sequence[int], most: int) -> list[int]:
-        """Guesses to evaluate with the next step, at most `most` and few enough for exact results."""
+    def propose(self, tokens: Sequence[int], most: int, vocabulary_size: int) -> list[int]:
+        """Guesses to evaluate with the next step, at most `most` and few enough for exact results.
+
+        Args:
+            tokens: the text so far.
+            most: how many there is room for.
+            vocabulary_size: a guess that is no token, and what follows it, is left away.
+        """
         most = min(most, LONGEST_STEP - 1)
         if most <= 0:
             guesses, self._compared = [], []
@@ -180,6 +187,8 @@ class Speculation:
         else:
             count = self._controller.choose(most)
             guesses = self._compared = self._drafter.propose(tokens, count) if count else []
+        unknown = next((i for i, token in enumerate(guesses) if not 0 <= token < vocabulary_size), len(guesses))
+        guesses = guesses[:unknown]
         self.drafted += len(guesses)
         return guesses
 
@@ -192,6 +201,7 @@ class Speculation:
             self.accepted += right
         if self._compared:
             self._controller.saw(len(self._compared), right, self._drafter.likeness)
+            self._compared = []
 
     def took(self, tokens: int, step_s: float, guess_s: float) -> None:
         """See `Controller.took`."""
