@@ -77,11 +77,12 @@ class NGramDrafter:
         return found if len(found) == count else [found[i % period] for i in range(count)]
 
     def _read(self, tokens: Sequence[int]) -> None:
-        for token in tokens[len(self._tokens) :]:
+        known, size = self._tokens, self._size
+        for token in tokens[len(known) :]:
             # An n-gram is entered when the token behind it is known.
-            if len(self._tokens) >= self._size:
-                self._latest[tuple(self._tokens[-self._size :])] = len(self._tokens)
-            self._tokens.append(token)
+            if len(known) >= size:
+                self._latest[tuple(known[-size:])] = len(known)
+            known.append(token)
 
 
 class Controller:
@@ -187,6 +188,8 @@ class Speculation:
         else:
             count = self._controller.choose(most)
             guesses = self._compared = self._drafter.propose(tokens, count) if count else []
+        if not guesses:
+            return guesses
         unknown = next((i for i, token in enumerate(guesses) if not 0 <= token < vocabulary_size), len(guesses))
         guesses = guesses[:unknown]
         self.drafted += len(guesses)
@@ -194,14 +197,15 @@ class Speculation:
 
     def saw(self, guesses: Sequence[int], tokens: Sequence[int]) -> None:
         """Takes note of the tokens that a step gave, the first of which the first guess was for."""
+        if not self._compared:
+            return
         right = 0
         while right < min(len(self._compared), len(tokens)) and self._compared[right] == tokens[right]:
             right += 1
         if guesses:
             self.accepted += right
-        if self._compared:
-            self._controller.saw(len(self._compared), right, self._drafter.likeness)
-            self._compared = []
+        self._controller.saw(len(self._compared), right, self._drafter.likeness)
+        self._compared = []
 
     def took(self, tokens: int, step_s: float, guess_s: float) -> None:
         """See `Controller.took`."""
