@@ -160,7 +160,8 @@ fn a_saved_beginning_is_recalled_by_another_session_as_far_as_the_prompt_goes() 
             assert_eq!(recalled, length.min(PROMPT.len() - 1));
             assert_eq!(second.tokens(), &PROMPT[..recalled]);
             second.evaluate(&PROMPT[recalled..], Logits::Last, &never).unwrap();
-            assert!(largest_difference(second.logits(), first.logits()) < 0.3, "{}", format.name());
+            let tolerance = if format == CacheFormat::Q8_0 { 0.3 } else { 0.02 };
+            assert!(largest_difference(second.logits(), first.logits()) < tolerance, "{}", format.name());
         }
     }
 }

@@ -132,7 +132,6 @@ impl Sequences {
         let ended = self.remembered.iter().enumerate().map(|(i, sequence)| (shared(sequence), i)).max();
         let active = self.active.iter().flatten().map(|sequence| (shared(sequence), sequence)).max_by_key(|(n, _)| *n);
         let (kept, source) = match (ended, active) {
-            (Some((0, _)), None) => return Sequence::default(),
             (Some((kept, i)), active) if active.as_ref().is_none_or(|(other, _)| kept >= *other) => {
                 if kept == self.remembered[i].tokens.len() {
                     return self.remembered.remove(i);
