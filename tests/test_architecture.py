@@ -20,6 +20,7 @@ LEVELS: list[set[str]] = [
     {"cli"},
     {"llama"},
     {"dropin"},
+    {"convert"},
     {"quantize"},
     {"chat", "engine"},
     {"config"},

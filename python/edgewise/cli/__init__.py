@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 VERBS: dict[str, str] = {
     "run": "Answer a prompt, or chat at a terminal.",
     "show": "Say what is inside a model file.",
+    "convert": "Make a GGUF file of a model folder from the Hugging Face hub.",
     "doctor": "Say what was found on this machine, and what Edgewise chose.",
     "completion": "Print a script that completes commands in a shell.",
 }
