@@ -105,9 +105,7 @@ def _from_bytes(tokenizer: TokenizerJson, size: int, pre: str) -> Vocabulary:
     known = tokenizer.tokens.keys() | {token.text for token in tokenizer.added}
     for left, right in tokenizer.merges:
         if not {left, right, left + right} <= known:
-            raise ModelFileError(
-                f"tokenizer.json: the merge {left!r:.30} {right!r:.30} is not of tokens that there are"
-            )
+            raise ModelFileError(f"tokenizer.json: the merge {left!r:.30} {right!r:.30} is not one of tokens")
     vocabulary.metadata["tokenizer.ggml.merges"] = [f"{left} {right}" for left, right in tokenizer.merges]
     _add(vocabulary, tokenizer.added)
     _take_template(vocabulary, tokenizer)
