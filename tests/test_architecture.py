@@ -20,6 +20,7 @@ LEVELS: list[set[str]] = [
     {"cli"},
     {"llama"},
     {"dropin"},
+    {"evaluate"},
     {"chat", "engine"},
     {"config"},
     {"errors", "_core"},
