@@ -66,7 +66,7 @@ class ModelFile:
 
 @final
 class Rows:
-    """Rows of a tensor, still in their file: `len` and `bytes` work, `encode` and `GgufWriter.write` take them as they are."""
+    """Rows of a tensor, still in their file: `encode` and `GgufWriter.write` take them as they are, `bytes` copies."""
 
     def __len__(self) -> int: ...
     def __bytes__(self) -> bytes: ...
@@ -75,8 +75,8 @@ class Rows:
 class GgufWriter:
     """Writes a GGUF file, tensor after tensor.
 
-    Until `finish`, everything is in a file beside `path` whose name ends in `.part`. It stays when the writer is dropped,
-    to be resumed; after an error of the system, and after `discard`, it is gone.
+    Until `finish`, everything is in a file beside `path` whose name ends in `.part`. It stays when the writer is
+    dropped, to be resumed; after an error of the system, and after `discard`, it is gone.
     """
 
     def __new__(
@@ -109,9 +109,9 @@ class GgufWriter:
 
     @property
     def position(self) -> tuple[int, int]:
-        """Where the next bytes go: the number of the tensor, and how many bytes of it are there; whole rows after a resumption.
+        """Where the next bytes go: the number of the tensor, and how many bytes of it are there.
 
-        The number of tensors, and 0, when all are there.
+        Those are whole rows after a resumption. The number of tensors, and 0, when all are there.
         """
 
     def write(self, data: bytes | Rows) -> None:
@@ -430,7 +430,7 @@ def block_size(format_name: str) -> tuple[int, int]:
 def encode(
     source: bytes | Rows,
     source_format: str,
-    format: str,
+    target_format: str,
     columns: int,
     *,
     importance: bytes | None = None,
@@ -443,7 +443,7 @@ def encode(
     Args:
         source: the rows.
         source_format: their format, `f16`; any that can be dequantized.
-        format: one of `encodable_formats`.
+        target_format: one of `encodable_formats`.
         columns: values per row.
         importance: what the squared error of each column weighs, as little-endian f32; all the same if None.
         threads: how many threads work.
@@ -454,7 +454,7 @@ def encode(
         The rows; the weighted sum of squared errors, and the weighted sum of the squares of the values.
 
     Raises:
-        InvalidArgument: if sizes do not fit, or a value is not finite or too large for the format: its row and column are
-            named.
+        InvalidArgument: if sizes do not fit, or a value is not finite or too large for the format; the first such
+            value is named by its row and column.
         UnsupportedError: if a format cannot be read, or not be made.
     """
