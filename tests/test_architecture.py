@@ -21,6 +21,7 @@ LEVELS: list[set[str]] = [
     {"llama"},
     {"dropin"},
     {"evaluate"},
+    {"quantize"},
     {"chat", "engine"},
     {"config"},
     {"errors", "_core"},

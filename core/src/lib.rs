@@ -10,6 +10,7 @@ pub mod gguf;
 pub mod isa;
 pub mod kernels;
 pub mod model;
+pub mod quantize;
 pub mod sampler;
 pub mod session;
 pub mod text;
