@@ -3,10 +3,10 @@
     cd tests && PYTHONPATH=../benchmarks python -m evaluate.make_golden --tools FOLDER
 
 Needs `llama-cpp-python` (built natively), `gguf`, `numpy`, and in FOLDER llama.cpp's llama-perplexity and
-llama-imatrix of the same version. The figures are the definitions, computed in double precision from llama.cpp's logits; those that
-llama-perplexity prints stand beside them. It stores the predictions of a reference in 16 bits and cuts off
-probabilities below e^-16 of the largest, so its divergences differ a little, and its perplexity of the reference a lot
-where a text surprises.
+llama-imatrix of the same version. The figures are the definitions, computed in double precision from llama.cpp's
+logits; those that llama-perplexity prints stand beside them. It stores the predictions of a reference in 16 bits and
+cuts off probabilities below e^-16 of the largest, so its divergences differ a little, and its perplexity of the
+reference a lot where a text surprises.
 """
 
 from __future__ import annotations

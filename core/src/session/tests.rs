@@ -266,7 +266,7 @@ fn surprises_are_those_of_the_logits_of_the_last_step() {
     let found = session.surprises(&PROMPT[1..]).unwrap();
     let expected = crate::sampler::log_probabilities(&session.logits()[..model.config().vocabulary_size], PROMPT[1], 0);
     assert!((found[0] + f64::from(expected.chosen)).abs() < 1e-5);
-    let itself = session.compare(&session.logits().to_vec(), &PROMPT[1..]).unwrap();
+    let itself = session.compare(session.logits(), &PROMPT[1..]).unwrap();
     assert!(itself.iter().zip(&found).all(|(c, &x)| c.surprise == x && c.divergence.abs() < 1e-6 && c.has_same_top));
     assert!(session.surprises(&PROMPT).is_err());
 }
