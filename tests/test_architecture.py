@@ -20,6 +20,7 @@ LEVELS: list[set[str]] = [
     {"cli"},
     {"llama"},
     {"dropin"},
+    {"evaluate"},
     {"quantize"},
     {"chat", "engine"},
     {"config"},

@@ -298,6 +298,39 @@ class Session:
     def logprobs(self, row: int, token: int, top: int) -> tuple[float, list[tuple[int, float]]]:
         """Log-probability of a token after a row of the last `evaluate`, and the likeliest tokens with theirs."""
 
+    def surprises(self, targets: Sequence[int]) -> list[float]:
+        """Minus the logarithm of the probability of each target, in nats.
+
+        Args:
+            targets: the tokens that followed those whose logits the last `step` kept of the main sequence.
+
+        Raises:
+            InvalidArgument: if there are more or fewer, or one is not in the vocabulary.
+            ModelFileError: if a logit is not finite.
+        """
+
+    def compare(self, reference: Session, targets: Sequence[int]) -> list[tuple[float, float, float, bool]]:
+        """The same for this session and for a reference, which evaluated the same tokens with the same vocabulary.
+
+        Returns:
+            For each target: surprise; that of the reference; Kullback-Leibler divergence from the reference over the
+            whole vocabulary, in nats; whether both find the same token the likeliest.
+
+        Raises:
+            InvalidArgument: as `surprises`, or if the vocabularies differ in size.
+            ModelFileError: if a logit is not finite.
+        """
+
+    def collect_importances(self) -> None:
+        """Forgets what was collected, and collects from now on what `importances` gives."""
+
+    def importances(self) -> list[tuple[str, list[float], int]]:
+        """Name, sums of the squares of the inputs, and count of tokens of every matrix in the layers.
+
+        Raises:
+            ModelFileError: if an input was not finite.
+        """
+
     def embed(self, tokens: Sequence[int], pooling: str) -> list[list[float]]:
         """Final hidden states of a text: one row per token (`none`), or one row (`mean`, `first`, `last`)."""
 
