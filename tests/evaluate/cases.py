@@ -11,6 +11,7 @@ from speed.machine import ROOT
 from speed.quality_models import DEMO, DEMO_SOURCE, write_as_f32, write_in
 
 GOLDEN = Path(__file__).parent / "golden.json"
+GOLDEN_IMPORTANCE = Path(__file__).parent / "golden-imatrix.gguf"
 
 TEXT_BYTES = 200_000
 """How much of a text is used: no case needs more."""
@@ -76,3 +77,6 @@ CASES = [
     Case("demo-q4_0-as-floats", _DEMO_SOURCE, "q4_0", True, _DEMO_SOURCE, "text/war-and-peace.txt", 512, 10),
     Case("demo-q4_0", _DEMO_SOURCE, "q4_0", False, _DEMO_SOURCE, "text/war-and-peace.txt", 512, 30),
 ]
+
+# The importance matrix of the story model.
+IMPORTANCE_TEXT, IMPORTANCE_CONTEXT, IMPORTANCE_CHUNKS = "text/tinyshakespeare.txt", 128, 12

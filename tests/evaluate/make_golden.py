@@ -2,11 +2,11 @@
 
     cd tests && PYTHONPATH=../benchmarks python -m evaluate.make_golden --tools FOLDER
 
-Needs `llama-cpp-python` (built natively), `gguf`, `numpy`, and in FOLDER llama.cpp's llama-perplexity of the same
-version. The figures are the definitions, computed in double precision from llama.cpp's logits; those that
-llama-perplexity prints stand beside them. It stores the predictions of a reference in 16 bits and cuts off
-probabilities below e^-16 of the largest, so its divergences differ a little, and its perplexity of the reference a lot
-where a text surprises.
+Needs `llama-cpp-python` (built natively), `gguf`, `numpy`, and in FOLDER llama.cpp's llama-perplexity and
+llama-imatrix of the same version. The figures are the definitions, computed in double precision from llama.cpp's
+logits; those that llama-perplexity prints stand beside them. It stores the predictions of a reference in 16 bits and
+cuts off probabilities below e^-16 of the largest, so its divergences differ a little, and its perplexity of the
+reference a lot where a text surprises.
 """
 
 from __future__ import annotations
@@ -23,7 +23,17 @@ import numpy as np
 import numpy.typing as npt
 
 from conformance.oracle import Oracle
-from evaluate.cases import CASES, GOLDEN, TEXT_BYTES, Case
+from evaluate.cases import (
+    CASES,
+    GOLDEN,
+    GOLDEN_IMPORTANCE,
+    IMPORTANCE_CHUNKS,
+    IMPORTANCE_CONTEXT,
+    IMPORTANCE_TEXT,
+    STORIES,
+    TEXT_BYTES,
+    Case,
+)
 from speed.machine import ROOT
 
 Floats = npt.NDArray[np.float64]
@@ -63,6 +73,17 @@ def main() -> None:
         "cases": figures,
     }
     GOLDEN.write_text(json.dumps(record, indent=1) + "\n")
+    _importance(arguments.data, arguments.tools / "llama-imatrix")
+
+
+def _importance(data: Path, tool: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder) / Path(IMPORTANCE_TEXT).name
+        text.write_bytes((data / IMPORTANCE_TEXT).read_bytes()[:TEXT_BYTES])
+        context = str(IMPORTANCE_CONTEXT)
+        size = ["-c", context, "-b", context, "--chunks", str(IMPORTANCE_CHUNKS), "-t", "1"]
+        files = ["-m", str(data / STORIES), "-f", text.name, "-o", str(GOLDEN_IMPORTANCE)]
+        _output([str(tool), *files, *size], text.parent)
 
 
 def _found(name: str, data: Path) -> Path:
@@ -126,8 +147,8 @@ def _by_tool(case: Case, path: Path, reference: Path | None, text: Path, tool: P
     return found | {"same_top": found["same_top"] / 100}
 
 
-def _output(command: list[str]) -> str:
-    result = subprocess.run(command, capture_output=True, check=True)
+def _output(command: list[str], folder: Path | None = None) -> str:
+    result = subprocess.run(command, cwd=folder, capture_output=True, check=True)
     return (result.stdout + result.stderr).decode(errors="replace")
 
 
