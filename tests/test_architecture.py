@@ -20,7 +20,7 @@ LEVELS: list[set[str]] = [
     {"cli"},
     {"llama"},
     {"dropin"},
-    {"convert"},
+    {"convert", "evaluate"},
     {"quantize"},
     {"chat", "engine"},
     {"config"},

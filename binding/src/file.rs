@@ -58,7 +58,7 @@ impl ModelFile {
         detached(py, || {
             let tensor = self.tensor(name)?;
             self.0.rows(tensor, first_row, rows)?;
-            Ok(Rows { gguf: Arc::clone(&self.0), tensor: tensor.clone(), first_row, rows })
+            Ok(Rows { gguf: Arc::clone(&self.0), tensor: tensor.clone(), first: first_row, count: rows })
         })
     }
 
@@ -86,8 +86,8 @@ impl ModelFile {
 pub(crate) struct Rows {
     gguf: Arc<Gguf>,
     tensor: Tensor,
-    first_row: usize,
-    rows: usize,
+    first: usize,
+    count: usize,
 }
 
 #[pymethods]
@@ -103,7 +103,7 @@ impl Rows {
 
 impl Rows {
     fn bytes(&self) -> PyResult<&[u8]> {
-        self.gguf.rows(&self.tensor, self.first_row, self.rows).map_err(|error| to_python(&error))
+        self.gguf.rows(&self.tensor, self.first, self.count).map_err(|error| to_python(&error))
     }
 }
 

@@ -36,13 +36,13 @@ pub(crate) fn block_size(py: Python<'_>, format_name: &str) -> PyResult<(usize, 
 
 /// Rows of a format as rows of another: bytes, weighted squared error, weighted squares.
 #[pyfunction]
-#[pyo3(signature = (source, source_format, format, columns, *, importance = None, threads, isa = None, first_row = 0))]
-#[allow(clippy::too_many_arguments, reason = "the keywords of a Python call")]
+#[pyo3(signature = (source, source_format, target_format, columns, *, importance = None, threads, isa = None, first_row = 0))]
+#[allow(clippy::too_many_arguments, clippy::needless_pass_by_value, reason = "the arguments of a Python call")]
 pub(crate) fn encode<'py>(
     py: Python<'py>,
     source: Data<'py>,
     source_format: &str,
-    format: &str,
+    target_format: &str,
     columns: usize,
     importance: Option<&[u8]>,
     threads: usize,
@@ -60,7 +60,7 @@ pub(crate) fn encode<'py>(
             first_row,
             importance: importance.as_deref(),
         };
-        let format = Format::named(format)?;
+        let format = Format::named(target_format)?;
         let isa = isa.map_or_else(|| Ok(Isa::detect()), Isa::named)?;
         Ok((source, format, isa, quantize::encoded_size(&source, format)?))
     })?;

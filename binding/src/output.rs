@@ -61,6 +61,7 @@ impl GgufWriter {
         self.with(py, |output| Ok(output.position()))
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "what Python gives is extracted into it")]
     fn write(&self, py: Python<'_>, data: Data<'_>) -> PyResult<()> {
         let bytes = data.bytes()?;
         self.with(py, |output| output.write(bytes))

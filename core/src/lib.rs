@@ -4,6 +4,7 @@
 //! Bytes from outside are read by bounds-checked safe code; `unsafe` lives in [`isa`] and at the one map call.
 
 pub mod error;
+pub mod evaluate;
 pub mod formats;
 pub mod gguf;
 pub mod isa;

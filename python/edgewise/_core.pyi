@@ -66,7 +66,7 @@ class ModelFile:
 
 @final
 class Rows:
-    """Rows of a tensor, still in their file: `len` and `bytes` work, `encode` and `GgufWriter.write` take them as they are."""
+    """Rows of a tensor, still in their file: `encode` and `GgufWriter.write` take them as they are, `bytes` copies."""
 
     def __len__(self) -> int: ...
     def __bytes__(self) -> bytes: ...
@@ -75,8 +75,8 @@ class Rows:
 class GgufWriter:
     """Writes a GGUF file, tensor after tensor.
 
-    Until `finish`, everything is in a file beside `path` whose name ends in `.part`. It stays when the writer is dropped,
-    to be resumed; after an error of the system, and after `discard`, it is gone.
+    Until `finish`, everything is in a file beside `path` whose name ends in `.part`. It stays when the writer is
+    dropped, to be resumed; after an error of the system, and after `discard`, it is gone.
     """
 
     def __new__(
@@ -99,19 +99,20 @@ class GgufWriter:
             tensors: (name, format, shape with columns first), in the order in which they will be written.
             copy: a file whose metadata comes first, exactly as it is; but for what describes its layout and its splits.
             replace: whether a file at the path is replaced by `finish`.
-            resume: whether an unfinished file is continued, if its header and `made_from` are the same.
+            resume: whether an unfinished file is continued; its header and `made_from` must be the same.
             made_from: 16 bytes, a digest of what the tensors are made from.
 
         Raises:
-            InvalidArgument: if there is a file already, or a value or shape does not fit.
+            InvalidArgument: if there is a file already, a value or shape does not fit, or what is to be resumed is of
+                other work.
             SystemRefused: if the file cannot be written, or another process writes it.
         """
 
     @property
     def position(self) -> tuple[int, int]:
-        """Where the next bytes go: the number of the tensor, and how many bytes of it are there; whole rows after a resumption.
+        """Where the next bytes go: the number of the tensor, and how many bytes of it are there.
 
-        The number of tensors, and 0, when all are there.
+        Those are whole rows after a resumption. The number of tensors, and 0, when all are there.
         """
 
     def write(self, data: bytes | Rows) -> None:
@@ -297,6 +298,39 @@ class Session:
     def logprobs(self, row: int, token: int, top: int) -> tuple[float, list[tuple[int, float]]]:
         """Log-probability of a token after a row of the last `evaluate`, and the likeliest tokens with theirs."""
 
+    def surprises(self, targets: Sequence[int]) -> list[float]:
+        """Minus the logarithm of the probability of each target, in nats.
+
+        Args:
+            targets: the tokens that followed those whose logits the last `step` kept of the main sequence.
+
+        Raises:
+            InvalidArgument: if there are more or fewer, or one is not in the vocabulary.
+            ModelFileError: if a logit is not finite.
+        """
+
+    def compare(self, reference: Session, targets: Sequence[int]) -> list[tuple[float, float, float, bool]]:
+        """The same for this session and for a reference, which evaluated the same tokens with the same vocabulary.
+
+        Returns:
+            For each target: surprise; that of the reference; Kullback-Leibler divergence from the reference over the
+            whole vocabulary, in nats; whether both find the same token the likeliest.
+
+        Raises:
+            InvalidArgument: as `surprises`, or if the vocabularies differ in size.
+            ModelFileError: if a logit is not finite.
+        """
+
+    def collect_importances(self) -> None:
+        """Forgets what was collected, and collects from now on what `importances` gives."""
+
+    def importances(self) -> list[tuple[str, list[float], int]]:
+        """Name, sums of the squares of the inputs, and count of tokens of every matrix in the layers.
+
+        Raises:
+            ModelFileError: if an input was not finite.
+        """
+
     def embed(self, tokens: Sequence[int], pooling: str) -> list[list[float]]:
         """Final hidden states of a text: one row per token (`none`), or one row (`mean`, `first`, `last`)."""
 
@@ -430,7 +464,7 @@ def block_size(format_name: str) -> tuple[int, int]:
 def encode(
     source: bytes | Rows,
     source_format: str,
-    format: str,
+    target_format: str,
     columns: int,
     *,
     importance: bytes | None = None,
@@ -443,7 +477,7 @@ def encode(
     Args:
         source: the rows.
         source_format: their format, `f16`; any that can be dequantized.
-        format: one of `encodable_formats`.
+        target_format: one of `encodable_formats`.
         columns: values per row.
         importance: what the squared error of each column weighs, as little-endian f32; all the same if None.
         threads: how many threads work.
@@ -454,7 +488,7 @@ def encode(
         The rows; the weighted sum of squared errors, and the weighted sum of the squares of the values.
 
     Raises:
-        InvalidArgument: if sizes do not fit, or a value is not finite or too large for the format: its row and column are
-            named.
+        InvalidArgument: if sizes do not fit, or a value is not finite or too large for the format; the first such
+            value is named by its row and column.
         UnsupportedError: if a format cannot be read, or not be made.
     """

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgewise import _core
-from edgewise.convert.metadata import Metadata
-from edgewise.convert.writing import Output, write
+from edgewise.convert.metadata import Metadata, typed
 
 LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
@@ -123,5 +122,5 @@ def _varint(value: int) -> bytes:
 
 def tokenizer_of(path: Path, metadata: Metadata) -> _core.Tokenizer:
     """The core's tokenizer for some metadata."""
-    write(Output(path, True, 1), {"general.architecture": "llama", **metadata}, [])
+    _core.GgufWriter(path, typed({"general.architecture": "llama", **metadata}), [], replace=True).finish()
     return _core.Tokenizer(_core.ModelFile(path))

@@ -8,6 +8,7 @@ mod config;
 mod decoder;
 mod gemma2;
 mod gemma3;
+pub(crate) mod importance;
 mod keys;
 pub(crate) mod kv_cache;
 mod llama;
@@ -20,6 +21,7 @@ mod weights;
 use std::sync::{Arc, OnceLock};
 
 pub use config::Config;
+pub use importance::Importance;
 pub use kv_cache::CacheFormat;
 
 pub(crate) use decoder::{Decoder, Segment, Wanted};

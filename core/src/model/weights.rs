@@ -16,7 +16,7 @@ use crate::kernels::Matrix;
 /// `y = W x + b`: some rows of a matrix in the file, and the bias if there is one.
 #[derive(Clone, Debug)]
 pub(crate) struct Projection {
-    tensor: usize,
+    pub(super) tensor: usize,
     first_row: usize,
     /// Outputs.
     pub(crate) rows: usize,

@@ -30,6 +30,9 @@ VERBS: dict[str, str] = {
     "run": "Answer a prompt, or chat at a terminal.",
     "show": "Say what is inside a model file.",
     "convert": "Make a GGUF file of a model folder from the Hugging Face hub.",
+    "quantize": "Make a model smaller.",
+    "eval": "Measure how well a model predicts a text, and how far it is from another.",
+    "imatrix": "Measure on a text which weights matter, for quantization.",
     "doctor": "Say what was found on this machine, and what Edgewise chose.",
     "completion": "Print a script that completes commands in a shell.",
 }

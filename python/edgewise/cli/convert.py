@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from edgewise.cli.argument_types import utf8, whole
-from edgewise.cli.output import print_json, shown
+from edgewise.cli.output import print_json, shown, size
+from edgewise.cli.progress import ProgressBar
 from edgewise.convert.adapters import convert_adapter
 from edgewise.convert.conversion import Options, Report, convert_model
 from edgewise.convert.lora import CONFIG as ADAPTER_CONFIG
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="f32, f16, bf16, q8_0, q4_k_m, ...; default: 16 bits, as the weights have them",
     )
     parser.add_argument("--force", action="store_true", help="replace the file if it exists")
+    parser.add_argument("--resume", action="store_true", help="take up what an interrupted run left")
     parser.add_argument("--name", type=utf8, metavar="TEXT", help="what the model is called; default: as its folder")
     parser.add_argument(
         "--pre-tokenizer", type=utf8, metavar="NAME", help="where the folder has one that is not recognized"
@@ -51,25 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Converts, and prints the path."""
-    progress = None if arguments.quiet or not sys.stderr.isatty() else _progress
-    is_adapter = (arguments.folder / ADAPTER_CONFIG).exists() and arguments.base is not None
     started = time.monotonic()
-    if is_adapter:
+    if arguments.base is not None and (arguments.folder / ADAPTER_CONFIG).exists():
         kind = arguments.format or "f32"
         path = arguments.output or Path(f"{arguments.folder.resolve().name}-lora-{kind}.gguf")
         report = convert_adapter(arguments.folder, arguments.base, path, kind, replace=arguments.force)
     else:
-        options = Options(
-            arguments.format,
-            arguments.force,
-            arguments.threads,
-            arguments.name,
-            arguments.pre_tokenizer,
-            tuple(arguments.lora),
-        )
-        report = convert_model(arguments.folder, arguments.output, options, progress)
-    if progress is not None:
-        print(file=sys.stderr)
+        report = _convert(arguments)
     if arguments.json:
         print_json({**report.data(), "seconds": time.monotonic() - started})
         return 0
@@ -79,16 +69,36 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _convert(arguments: argparse.Namespace) -> Report:
+    options = Options(
+        format=arguments.format,
+        replace=arguments.force,
+        resume=arguments.resume,
+        threads=arguments.threads,
+        name=arguments.name,
+        pre_tokenizer=arguments.pre_tokenizer,
+        adapters=tuple(arguments.lora),
+    )
+    try:
+        with ProgressBar("million weights", is_quiet=arguments.quiet) as bar:
+
+            def show(done: int, total: int, name: str) -> None:
+                if not name:
+                    bar.skip(done // 10**6)
+                bar.update(done // 10**6, total // 10**6, name)
+
+            return convert_model(arguments.folder, arguments.output, options, show)
+    except KeyboardInterrupt:
+        print("\ninterrupted: --resume takes up what was written", file=sys.stderr)
+        raise
+
+
 def _tell(report: Report, seconds: float) -> None:
     formats = ", ".join(f"{count} {name}" for name, count in report.formats.items())
-    size = f"{report.size_bytes / 1e6:.1f} MB in {seconds:.1f} s"
-    print(f"{report.architecture}, {report.parameters:,} weights, {size}; tensors: {formats}", file=sys.stderr)
+    done = f"{size(report.size_bytes)} in {seconds:.1f} s"
+    print(f"{report.architecture}, {report.parameters:,} weights, {done}; tensors: {formats}", file=sys.stderr)
     for note in report.notes:
         print(f"note: {shown(note)}", file=sys.stderr)
-
-
-def _progress(done: int, total: int) -> None:
-    print(f"\r{100 * done // max(total, 1):3} % of {total / 1e6:,.0f} M weights", end="", file=sys.stderr, flush=True)
 
 
 def _adapter(text: str) -> tuple[Path, float]:

@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgewise import _core
 from edgewise.convert.architectures import OUTPUT, Part
 from edgewise.convert.conversion import Report
 from edgewise.convert.fields import read_json
-from edgewise.convert.lora import LowRank, open_adapter
+from edgewise.convert.lora import Adapter, LowRank, open_adapter
+from edgewise.convert.metadata import typed
 from edgewise.convert.model_config import ModelConfig, read_config
-from edgewise.convert.weights import Band, in_pairs
-from edgewise.convert.writing import Output, Planned, write
-from edgewise.errors import InvalidArgument, ModelFileError, UnsupportedError
+from edgewise.convert.weights import in_pairs
+from edgewise.errors import InvalidArgument, ModelFileError
+from edgewise.quantize.bands import Target, write
+from edgewise.quantize.plan import Plan, PlannedTensor
+from edgewise.quantize.roles import Tensor
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgewise.convert.metadata import Metadata
-    from edgewise.convert.safetensors import Checkpoint, StoredTensor
 
 _FORMATS = {"f32": 0, "f16": 1, "bf16": 32}  # format -> general.file_type
 
@@ -49,16 +51,17 @@ def convert_adapter(folder: Path, base: Path, path: Path, kind: str = "f32", *, 
     adapter = open_adapter(folder)
     with adapter.checkpoint:
         parts = _parts(config)
+        halves: list[_Half] = []
         # The file has one alpha, which engines divide by the rank of each pair: what differs goes into b.
         alpha = Counter(change.alpha for change in adapter.changes.values()).most_common(1)[0][0]
-        planned = []
         for key, change in adapter.changes.items():
             part = parts.get(key)
             if part is None or config.shape(part.shape) != change.shape:
                 needed = " x ".join(map(str, change.shape))
                 raise ModelFileError(f'the adapter changes "{key}", {needed}; the model has no such matrix')
-            planned += _pair(part, key, change, adapter.checkpoint, config.sizes["head"], alpha, kind)
-        planned.sort(key=lambda tensor: tensor.name)
+            head_length = config.sizes["head"] if part.change == "pairs" else 0
+            halves.append(_Half(f"{part.target}.lora_a", change))
+            halves.append(_Half(f"{part.target}.lora_b", change, change.alpha / alpha, head_length))
         metadata: Metadata = {
             "general.architecture": config.architecture.name,
             "general.type": "adapter",
@@ -67,10 +70,68 @@ def convert_adapter(folder: Path, base: Path, path: Path, kind: str = "f32", *, 
             "general.name": folder.resolve().name,
             "general.file_type": _FORMATS[kind],
         }
-        write(Output(path, replace, 1), metadata, planned)
-    counts = dict(Counter(tensor.format for tensor in planned))
-    parameters = sum(tensor.shape[0] * tensor.shape[1] for tensor in planned)
-    return Report(path, config.architecture.name, parameters, path.stat().st_size, counts, [])
+        tensors = tuple(PlannedTensor(Tensor(half.name, "f32", half.shape), kind, "asked for") for half in halves)
+        plan = Plan(tensors, _FORMATS[kind])
+        source = _AdapterSource(adapter, halves)
+        written = write(plan, source, Target(path, typed(metadata), replace=replace), threads=1)
+    parameters = sum(tensor.values for tensor in tensors)
+    return Report(path, config.architecture.name, parameters, written.size_bytes, {kind: len(tensors)}, [])
+
+
+@dataclass(frozen=True)
+class _Half:
+    """One matrix of a pair.
+
+    Attributes:
+        name: in the file.
+        change: the pair; `lora_a` is its a, anything else its b.
+        factor: what b is multiplied by.
+        head_length: rows of a head of b, whose rotated pairs become neighbours; 0 if they stay.
+    """
+
+    name: str
+    change: LowRank
+    factor: float = 1.0
+    head_length: int = 0
+
+    @property
+    def is_a(self) -> bool:
+        return self.name.endswith("lora_a")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Columns first: (inputs, rank) and (rank, outputs). That of an embedding has a row for each token in a."""
+        change = self.change
+        if self.is_a:
+            inputs = change.a.shape[1]
+            return (change.rank, inputs) if change.is_embedding else (inputs, change.rank)
+        return change.rank, change.b.shape[0]
+
+
+class _AdapterSource:
+    """The matrices of an adapter as the file has them."""
+
+    def __init__(self, adapter: Adapter, halves: list[_Half]) -> None:
+        self._adapter = adapter
+        self._halves = {half.name: half for half in halves}
+
+    def read(self, name: str, first_row: int, rows: int, /) -> bytes:
+        """Some rows; the whole matrix is read for them, which is small."""
+        half = self._halves[name]
+        row_bytes = 4 * half.shape[0]
+        return self._whole(half)[first_row * row_bytes :][: rows * row_bytes]
+
+    def release(self, name: str, first_row: int, rows: int, /) -> None:
+        """Nothing is kept."""
+
+    def _whole(self, half: _Half) -> bytes:
+        change = half.change
+        data = self._adapter.read(change.a if half.is_a else change.b)
+        if half.is_a:
+            return _transposed(data, *change.a.shape) if change.is_embedding else data
+        if half.head_length:
+            data = in_pairs(data, 4 * change.rank, half.head_length)
+        return data if half.factor == 1 else _scaled(data, half.factor)
 
 
 def _parts(config: ModelConfig) -> dict[str, Part]:
@@ -83,36 +144,6 @@ def _parts(config: ModelConfig) -> dict[str, Part]:
             target = f"blk.{block}.{part.target}"
             found[f"layers.{block}.{part.source}"] = Part(part.source, target, part.shape, part.change)
     return {key: part for key, part in found.items() if len(part.shape) == 2}
-
-
-def _pair(
-    part: Part, key: str, change: LowRank, checkpoint: Checkpoint, head_length: int, alpha: float, kind: str
-) -> list[Planned]:
-    """Both matrices: a (inputs, rank) and b (rank, outputs), columns first; of the embedding a the other way round."""
-    if part.change == "pairs" and change.is_embedding:
-        raise UnsupportedError(f'the adapter changes "{key}" as an embedding')
-    strength = change.alpha / alpha
-    inputs, outputs = change.a.shape[1], change.b.shape[0]
-    a_shape = (change.rank, inputs) if change.is_embedding else (inputs, change.rank)
-
-    def a() -> Iterator[Band]:
-        data = _f32(checkpoint, change.a)
-        yield Band(0, "f32", _transposed(data, change.rank, inputs) if change.is_embedding else data)
-
-    def b() -> Iterator[Band]:
-        data = _f32(checkpoint, change.b)
-        if part.change == "pairs":
-            data = in_pairs(data, 4 * change.rank, head_length)
-        yield Band(0, "f32", data if strength == 1 else _scaled(data, strength))
-
-    return [
-        Planned(f"{part.target}.lora_a", change.a.name, kind, a_shape, a),
-        Planned(f"{part.target}.lora_b", change.b.name, kind, (change.rank, outputs), b),
-    ]
-
-
-def _f32(checkpoint: Checkpoint, tensor: StoredTensor) -> bytes:
-    return _core.encode(checkpoint.read(tensor), tensor.format, "f32", tensor.columns, threads=1)[0]
 
 
 def _scaled(data: bytes, factor: float) -> bytes:

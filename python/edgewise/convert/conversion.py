@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -13,25 +13,26 @@ from edgewise import _core
 from edgewise.convert.fields import read_json
 from edgewise.convert.lora import CONFIG as ADAPTER_CONFIG
 from edgewise.convert.lora import open_adapter
-from edgewise.convert.merging import Merged, check_fit, merged_bands
+from edgewise.convert.merging import Merged, Merger
+from edgewise.convert.metadata import typed
 from edgewise.convert.model_config import ModelConfig, read_config, size_label
 from edgewise.convert.safetensors import Checkpoint
 from edgewise.convert.sampling import sampling_metadata
+from edgewise.convert.source import FolderSource
 from edgewise.convert.vocabulary import tokenizer_metadata
-from edgewise.convert.weights import Band, Weight, plan_weights
-from edgewise.convert.writing import Output, Planned, write
+from edgewise.convert.weights import Weight, plan_weights
 from edgewise.errors import EdgewiseError, InternalError, ModelFileError, UnsupportedError
+from edgewise.quantize.bands import Target, write
 from edgewise.quantize.mixes import Mix, named_mix
+from edgewise.quantize.plan import make_plan
 from edgewise.quantize.recipe import ModelFacts, choose
-from edgewise.quantize.roles import Tensor
+from edgewise.quantize.work import QUANTIZATION_VERSION, threads_for
 
 if TYPE_CHECKING:
     from edgewise.convert.metadata import Metadata
 
-Progress: TypeAlias = Callable[[int, int], None]
-"""Takes the bytes of weights that are read, and all of them."""
-
-_QUANTIZATION_VERSION = 2  # of ggml's block formats
+Progress: TypeAlias = Callable[[int, int, str], None]
+"""As `edgewise.quantize.bands.write` calls it."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Options:
     Args:
         format: a format or a mix of formats; by default 16 bits, as the weights have them.
         replace: whether a file at the output's path is replaced.
+        resume: whether to take up what an interrupted run left.
         threads: how many threads encode; 0 chooses.
         name: what the model is called; by default as its folder is.
         pre_tokenizer: name of the pre-tokenizer, where the folder has one that is not known.
@@ -49,6 +51,7 @@ class Options:
 
     format: str | None = None
     replace: bool = False
+    resume: bool = False
     threads: int = 0
     name: str | None = None
     pre_tokenizer: str | None = None
@@ -80,20 +83,23 @@ class Report:
         return {**asdict(self), "path": str(self.path)}
 
 
-def convert_model(folder: Path, path: Path | None, options: Options, progress: Progress | None = None) -> Report:
+def convert_model(
+    folder: Path, path: Path | None, options: Options, progress: Progress = lambda done, total, name: None
+) -> Report:
     """Writes the model in a folder as a GGUF file.
 
     Args:
         folder: config.json, weights in safetensors files, a tokenizer.
         path: the file to write; by default it is called as the folder and the format, and goes into the current folder.
         options: what may be chosen.
-        progress: told how far it is.
+        progress: as in `edgewise.quantize.bands.write`.
 
     Raises:
         ModelFileError: if a part is missing, malformed or does not fit the rest; nothing is left at `path` then.
         UnsupportedError: if the model is one that is not converted.
         InvalidArgument: if the file exists already, or an option is unknown.
         SystemRefused: if the disk is full, or refuses otherwise.
+        KeyboardInterrupt: what is unfinished stays beside the place of the file, to be resumed.
     """
     if (folder / ADAPTER_CONFIG).exists() and not (folder / "config.json").exists():
         raise UnsupportedError(f"{folder} is a LoRA adapter", hint="name the folder of its base model: --base DIR")
@@ -107,20 +113,18 @@ def convert_model(folder: Path, path: Path | None, options: Options, progress: P
         adapters = [Merged(open_adapter(adapter), strength) for adapter, strength in options.adapters]
         for entry in adapters:
             stack.enter_context(entry.adapter.checkpoint)
-        if adapters:
-            check_fit(weights, adapters)
         tokenizer, vocabulary = tokenizer_metadata(folder, config.sizes["vocabulary"], options.pre_tokenizer)
         mix = mix or _mix_of(weights)
         path = path or Path(f"{folder.resolve().name}-{mix.name}.gguf")
         metadata = _general(folder, options.name, config, weights, mix, strips=vocabulary.strips)
         metadata |= sampling_metadata(folder) | config.metadata | tokenizer
-        threads = options.threads or _core.choose_threads().threads
-
-        def bands_of(weight: Weight) -> Iterator[Band]:
-            return merged_bands(weight, checkpoint, adapters, threads)
-
-        planned = _planned(config, weights, mix, bands_of)
-        write(Output(path, options.replace, threads), metadata, planned, progress)
+        threads = threads_for(options.threads)
+        source = FolderSource(weights, checkpoint, threads, Merger(adapters, weights) if adapters else None)
+        heads = (config.head_count, config.head_count_kv)
+        facts = ModelFacts(config.architecture.name, config.block_count, *heads, 0, source.tensors())
+        plan = make_plan(facts, choose(facts, mix), mix.file_type)
+        target = Target(path, typed(metadata), None, options.replace, options.resume)
+        written = write(plan, source, target, threads=threads, progress=progress)
     _check(path)
     notes = [*config.notes]
     if left_out:
@@ -131,8 +135,8 @@ def convert_model(folder: Path, path: Path | None, options: Options, progress: P
         path,
         config.architecture.name,
         _parameters(weights),
-        path.stat().st_size,
-        dict(Counter(tensor.format for tensor in planned)),
+        written.size_bytes,
+        dict(Counter(tensor.format for tensor in plan.tensors)),
         notes,
     )
 
@@ -141,28 +145,6 @@ def _mix_of(weights: list[Weight]) -> Mix:
     """The 16 bits that most matrices have; of 32 bits, those that keep the most digits."""
     stored = Counter(weight.stored_format for weight in weights if not weight.is_vector)
     return named_mix("bf16" if stored.most_common(1)[0][0] == "bf16" else "f16")
-
-
-def _planned(
-    config: ModelConfig, weights: list[Weight], mix: Mix, bands_of: Callable[[Weight], Iterator[Band]]
-) -> list[Planned]:
-    tensors = tuple(
-        Tensor(weight.name, "f32" if weight.is_vector else weight.stored_format, weight.shape) for weight in weights
-    )
-    facts = ModelFacts(
-        config.architecture.name, config.block_count, config.head_count, config.head_count_kv, 0, tensors
-    )
-    choices = choose(facts, mix)
-    return [
-        Planned(
-            weight.name,
-            weight.source.name if weight.source else weight.name,
-            choices[weight.name].format,
-            weight.shape,
-            lambda weight=weight: bands_of(weight),  # type: ignore[misc]  # each its own
-        )
-        for weight in weights
-    ]
 
 
 def _general(
@@ -178,7 +160,7 @@ def _general(
         "general.name": name,
         "general.size_label": size_label(_parameters(weights)),
         "general.file_type": mix.file_type,
-        "general.quantization_version": _QUANTIZATION_VERSION,
+        "general.quantization_version": QUANTIZATION_VERSION,
     }
 
 

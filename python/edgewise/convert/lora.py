@@ -12,9 +12,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgewise import _core
 from edgewise.convert.fields import Fields, read_json
 from edgewise.convert.safetensors import Checkpoint, StoredTensor
-from edgewise.errors import ModelFileError, UnsupportedError
+from edgewise.errors import InvalidArgument, ModelFileError, UnsupportedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,6 +71,18 @@ class Adapter:
     checkpoint: Checkpoint
     changes: dict[str, LowRank]
     base: str | None
+
+    def read(self, tensor: StoredTensor) -> bytes:
+        """A whole matrix in f32.
+
+        Raises:
+            ModelFileError: if a value is not finite, naming it.
+        """
+        data = self.checkpoint.read(tensor)
+        try:
+            return _core.encode(data, tensor.format, "f32", tensor.columns, threads=1)[0]
+        except InvalidArgument as error:
+            raise ModelFileError(f'tensor "{tensor.name}": {error.message}') from error
 
 
 def open_adapter(folder: Path) -> Adapter:

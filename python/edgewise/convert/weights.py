@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgewise import _core
 from edgewise.convert.architectures import OUTPUT, Change, Part
 from edgewise.errors import ModelFileError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from edgewise.convert.model_config import ModelConfig
-    from edgewise.convert.safetensors import Checkpoint, StoredTensor
+    from edgewise.convert.safetensors import StoredTensor
 
-_BAND_BYTES = 16 << 20
 _EMBEDDING = "embed_tokens.weight"
 # What checkpoints hold beside the weights of the text model: frequencies that follow from the configuration, and eyes.
 _BESIDE = re.compile(r"(^|\.)(rotary_emb\.inv_freq|masked_bias|vision_tower\..*|multi_modal_projector\..*)$")
@@ -60,15 +57,6 @@ class Weight:
     def stored_format(self) -> str:
         """The format of its source."""
         return "f32" if self.source is None else self.source.format
-
-
-@dataclass(frozen=True)
-class Band:
-    """Some rows of a tensor, ready to be encoded."""
-
-    first_row: int
-    format: str
-    data: bytes
 
 
 def plan_weights(config: ModelConfig, tensors: Mapping[str, StoredTensor]) -> tuple[list[Weight], list[str]]:
@@ -115,29 +103,6 @@ def plan_weights(config: ModelConfig, tensors: Mapping[str, StoredTensor]) -> tu
     return [weight for weight in weights if weight is not None], [name for name in rest if "inv_freq" not in name]
 
 
-def bands(weight: Weight, checkpoint: Checkpoint) -> Iterator[Band]:
-    """The values of a tensor, some rows at a time, in the order of the GGUF file."""
-    if weight.source is None:
-        yield Band(0, "f32", struct.pack(f"<{len(weight.values)}f", *weight.values))
-        return
-    source, form = weight.source, weight.source.format
-    if weight.is_vector:
-        data = checkpoint.read(source)
-        if weight.change == "pairs":
-            data = in_pairs(data, len(data) // weight.shape[0], weight.head_length)
-        if weight.change == "add_one":
-            form, data = "f32", _plus_one(data, form, weight.shape[0])
-        yield Band(0, form, data)
-        return
-    rows = weight.shape[1]
-    row_bytes = len(checkpoint.read(source, 0, 1))
-    unit = weight.head_length if weight.change == "pairs" else 1
-    step = max(_BAND_BYTES // row_bytes // unit, 1) * unit
-    for first in range(0, rows, step):
-        data = checkpoint.read(source, first, min(step, rows - first))
-        yield Band(first, form, in_pairs(data, row_bytes, unit) if weight.change == "pairs" else data)
-
-
 def in_pairs(rows: bytes, row_bytes: int, head_length: int) -> bytes:
     """Rows of heads whose rotated pairs are neighbours, from rows where one half of a head follows the other."""
     found = bytearray(len(rows))
@@ -148,12 +113,6 @@ def in_pairs(rows: bytes, row_bytes: int, head_length: int) -> bytes:
                 source, target = (head + pair + side * half) * row_bytes, (head + 2 * pair + side) * row_bytes
                 found[target : target + row_bytes] = view[source : source + row_bytes]
     return bytes(found)
-
-
-def _plus_one(data: bytes, form: str, length: int) -> bytes:
-    """As f32, with 1 added: such norms are stored as their difference from 1."""
-    values = struct.unpack(f"<{length}f", _core.encode(data, form, "f32", length, threads=1)[0])
-    return struct.pack(f"<{length}f", *(value + 1 for value in values))
 
 
 def _prefix_of_text_model(tensors: Mapping[str, StoredTensor]) -> str:
