@@ -37,6 +37,9 @@ class ModelFile:
     def size_bytes(self) -> int:
         """Size of all parts together."""
 
+    def read_bandwidth(self, *, isa: str, threads: int) -> float:
+        """Bytes per second at which threads read all tensors once, where they lie in memory: the bound of decode."""
+
     def metadata(self) -> dict[str, object]:
         """Every metadata value that is no array, in file order."""
 
