@@ -89,7 +89,7 @@ class Tokenizer:
 class Model:
     """Weights, bound and shape-checked."""
 
-    def __new__(cls, file: ModelFile, *, adapters: Sequence[tuple[str | PathLike[str], float]] = ()) -> Model:
+    def __new__(cls, file: ModelFile, *, adapters: Sequence[tuple[str | PathLike[str], float]] = ...) -> Model:
         """Binds the weights of a file, and of LoRA adapters: the path and the scale of each.
 
         Raises:

@@ -138,7 +138,7 @@ def adapter(text: str) -> tuple[str, float]:
     path, equals, scale = text.rpartition("=")
     if equals:
         try:
-            return path, float(scale)
+            return path.rstrip(), float(scale)
         except ValueError:
             pass
     return text, 1.0
