@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use edgewise_core::model::{CacheFormat, Model as CoreModel};
+use edgewise_core::gguf::Gguf;
+use edgewise_core::model::{Adapter, CacheFormat, Model as CoreModel};
 use edgewise_core::sampler::log_probabilities;
 use edgewise_core::session::{Logits, Pooling, SequenceId, Session as CoreSession, SessionOptions, Work};
 use edgewise_core::{Error, ErrorKind, Result};
@@ -29,9 +30,18 @@ pub(crate) struct Model(Arc<CoreModel>);
 #[pymethods]
 impl Model {
     #[new]
-    fn new(py: Python<'_>, file: &Bound<'_, ModelFile>) -> PyResult<Self> {
+    #[pyo3(signature = (file, *, adapters = Vec::new()))]
+    fn new(py: Python<'_>, file: &Bound<'_, ModelFile>, adapters: Vec<(PathBuf, f32)>) -> PyResult<Self> {
         let gguf = Arc::clone(&file.get().0);
-        detached(py, || CoreModel::load(gguf)).map(|model| Self(Arc::new(model)))
+        let open = |(path, scale): (PathBuf, f32)| {
+            let gguf = Arc::new(Gguf::open(&path)?);
+            Ok(Adapter { name: path.display().to_string(), gguf, scale })
+        };
+        detached(py, || {
+            let adapters = adapters.into_iter().map(open).collect::<Result<_>>()?;
+            CoreModel::load_adapted(gguf, adapters)
+        })
+        .map(|model| Self(Arc::new(model)))
     }
 
     #[getter]

@@ -8,7 +8,7 @@ use edgewise_core::gguf::{Gguf, Writer};
 use edgewise_core::{Error, ErrorKind, formats::Format};
 
 use attacks::{Attack, Stage};
-use edgewise_core::model::Model;
+use edgewise_core::model::{Adapter, Model};
 use edgewise_core::tokenizer::Tokenizer;
 use folder::Folder;
 
@@ -33,8 +33,17 @@ fn fault_of_stage(attack: &Attack, opened: Result<Gguf, Error>) -> Option<String
         (Stage::Open, opened) => fault(opened, attack.must_name),
         (Stage::Load, Ok(gguf)) => fault(Model::load(Arc::new(gguf)), attack.must_name),
         (Stage::Vocabulary, Ok(gguf)) => fault(Tokenizer::from_metadata(gguf.metadata()), attack.must_name),
-        (Stage::Load | Stage::Vocabulary, Err(error)) => Some(format!("found when it was opened: {error}")),
+        (Stage::Adapter, Ok(gguf)) => fault(add_to_the_sound_model(gguf), attack.must_name),
+        (Stage::Load | Stage::Vocabulary | Stage::Adapter, Err(error)) => {
+            Some(format!("found when it was opened: {error}"))
+        }
     }
+}
+
+fn add_to_the_sound_model(adapter: Gguf) -> Result<Model, Error> {
+    let model = Gguf::from_bytes(attacks::model::sound_bytes())?;
+    let adapter = Adapter { name: "adapter".to_owned(), gguf: Arc::new(adapter), scale: 1.0 };
+    Model::load_adapted(Arc::new(model), vec![adapter])
 }
 
 #[test]
@@ -52,6 +61,7 @@ fn the_models_that_attacks_start_from_are_sound() {
         assert_eq!(Tokenizer::from_metadata(gguf.metadata()).unwrap().len(), 8);
         assert_eq!(Model::load(Arc::new(gguf)).unwrap().config().vocabulary_size, 8);
     }
+    assert!(add_to_the_sound_model(Gguf::from_bytes(attacks::adapter::sound_bytes()).unwrap()).is_ok());
 }
 
 #[test]

@@ -94,8 +94,15 @@ class Tokenizer:
 class Model:
     """Weights, bound and shape-checked."""
 
-    def __new__(cls, file: ModelFile) -> Model:
-        """Binds the weights of a file."""
+    def __new__(cls, file: ModelFile, *, adapters: Sequence[tuple[str | PathLike[str], float]] = ...) -> Model:
+        """Binds the weights of a file, and of LoRA adapters: the path and the scale of each.
+
+        Raises:
+            ModelFileError: if a file does not hold what it should, or an adapter does not fit the model; the latter's
+                message begins with the adapter's path.
+            UnsupportedError: if the core does not run it.
+            InvalidArgument: if a scale is not finite.
+        """
 
     @property
     def architecture(self) -> str:
@@ -159,7 +166,7 @@ class Session:
 
     @property
     def fingerprint(self) -> int:
-        """The same for two sessions exactly if each can read what the other saved: model and cache formats."""
+        """The same for two sessions exactly if each can read what the other saved: model, adapters, cache formats."""
 
     @property
     def tokens(self) -> list[int]:

@@ -56,7 +56,8 @@ pub(crate) fn add(pool: &Pool, x: &mut [f32], y: &[f32], columns: usize) {
     rows(pool, x, columns, &|row, x| add_row(x, &y[row * columns..]));
 }
 
-fn add_row(x: &mut [f32], y: &[f32]) {
+/// Adds the first values of `y` to `x`.
+pub(crate) fn add_row(x: &mut [f32], y: &[f32]) {
     for (x, y) in x.iter_mut().zip(y) {
         *x += y;
     }

@@ -38,7 +38,7 @@ def open_draft_model(name: str, target: NativeEngine, config: EngineConfig) -> N
     """
     from edgewise.engine.native import NativeEngine
 
-    config = replace(config, draft="off", prompt_cache_bytes=0, context_length=target.context_length)
+    config = replace(config, draft="off", prompt_cache_bytes=0, context_length=target.context_length, lora=())
     engine = NativeEngine(resolve(name), config)
     tokens = range(engine.vocabulary_size)
     if engine.vocabulary_size != target.vocabulary_size or engine.detokenize(tokens, special=True) != target.detokenize(

@@ -35,7 +35,7 @@ class NativeEngine(Engine):
         config: how to open it.
 
     Raises:
-        ModelFileError: if the file is malformed.
+        ModelFileError: if the file is malformed, or an adapter is, or does not fit the model.
         UnsupportedError: if the core does not run its architecture, formats or tokenizer.
         SystemRefused: if the file cannot be read or the memory is not there.
     """
@@ -44,7 +44,7 @@ class NativeEngine(Engine):
         started = time.perf_counter()
         self._path = path
         self._file = _core.ModelFile(str(path))
-        self.model = _core.Model(self._file)
+        self.model = _core.Model(self._file, adapters=[(path, float(scale)) for path, scale in config.lora])
         self.tokenizer = _core.Tokenizer(self._file)
         self._session: _core.Session | None = _core.Session(
             self.model,
