@@ -20,6 +20,8 @@ LEVELS: list[set[str]] = [
     {"cli"},
     {"llama"},
     {"dropin"},
+    {"evaluate"},
+    {"quantize"},
     {"chat", "engine"},
     {"config"},
     {"errors", "_core"},

@@ -3,13 +3,13 @@
 import os
 import random
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from gguf import GGUFReader, GGUFValueType, GGUFWriter
-from gguf.quants import dequantize
+from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter, ReaderTensor
+from gguf.quants import dequantize, quantize
 
 from edgewise import _core
 from random_model.known_shapes import KNOWN_SHAPES
@@ -84,6 +84,11 @@ def random_models(folder: Path, shape: str, formats: Sequence[str], token_count:
 
 def write_as_f32(source: Path, target: Path) -> None:
     """The same model with every tensor as f32."""
+    write_in(source, target, lambda _: GGMLQuantizationType.F32)
+
+
+def write_in(source: Path, target: Path, format_of: Callable[[ReaderTensor], GGMLQuantizationType]) -> None:
+    """The same model with tensors in other formats: floats and what the `gguf` package quantizes."""
     reader = GGUFReader(source)
     writer = GGUFWriter(target, str(reader.fields["general.architecture"].contents()))
     for name, field in reader.fields.items():
@@ -92,7 +97,8 @@ def write_as_f32(source: Path, target: Path) -> None:
             writer.add_key_value(name, field.contents(), field.types[0], sub_type=item_type)
     for tensor in reader.tensors:
         values = dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
-        writer.add_tensor(tensor.name, values)
+        wanted = format_of(tensor)
+        writer.add_tensor(tensor.name, quantize(values, wanted), raw_dtype=wanted)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use edgewise_core::gguf::{Gguf, Value};
+use edgewise_core::Error;
+use edgewise_core::gguf::{Gguf, Tensor, Value, quoted};
 use edgewise_core::isa::Pool;
 use edgewise_core::kernels::ceilings;
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
 
-use crate::errors::detached;
+use crate::errors::{detached, to_python};
 use crate::machine::{named_isa, resolve_threads};
 
 /// (name, format, shape, bytes)
@@ -66,11 +67,72 @@ impl ModelFile {
         PyList::new(py, values).map(Some)
     }
 
+    fn read(&self, py: Python<'_>, name: &str, first_row: usize, rows: usize) -> PyResult<Rows> {
+        detached(py, || {
+            let tensor = self.tensor(name)?;
+            self.0.rows(tensor, first_row, rows)?;
+            Ok(Rows { gguf: Arc::clone(&self.0), tensor: tensor.clone(), first: first_row, count: rows })
+        })
+    }
+
+    fn release(&self, py: Python<'_>, name: &str, first_row: usize, rows: usize) -> PyResult<()> {
+        detached(py, || self.0.release(self.tensor(name)?, first_row, rows))
+    }
+
     fn tensors(&self) -> Vec<TensorRow<'_>> {
         let tensors = self.0.tensors().iter();
         tensors
             .map(|tensor| (tensor.name.as_str(), tensor.format.name(), &tensor.shape[..], tensor.size_bytes()))
             .collect()
+    }
+}
+
+impl ModelFile {
+    fn tensor(&self, name: &str) -> edgewise_core::Result<&Tensor> {
+        let tensor = self.0.tensor(name);
+        tensor.ok_or_else(|| Error::invalid_argument(format!("there is no tensor {}", quoted(name))))
+    }
+}
+
+/// Rows of a tensor, still in the file.
+#[pyclass(frozen, module = "edgewise._core")]
+pub(crate) struct Rows {
+    gguf: Arc<Gguf>,
+    tensor: Tensor,
+    first: usize,
+    count: usize,
+}
+
+#[pymethods]
+impl Rows {
+    fn __len__(&self) -> PyResult<usize> {
+        self.bytes().map(<[u8]>::len)
+    }
+
+    fn __bytes__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, self.bytes()?))
+    }
+}
+
+impl Rows {
+    fn bytes(&self) -> PyResult<&[u8]> {
+        self.gguf.rows(&self.tensor, self.first, self.count).map_err(|error| to_python(&error))
+    }
+}
+
+/// Bytes, or rows that are still in their file.
+#[derive(FromPyObject)]
+pub(crate) enum Data<'py> {
+    Rows(PyRef<'py, Rows>),
+    Bytes(Bound<'py, PyBytes>),
+}
+
+impl Data<'_> {
+    pub(crate) fn bytes(&self) -> PyResult<&[u8]> {
+        match self {
+            Self::Rows(rows) => rows.bytes(),
+            Self::Bytes(bytes) => Ok(bytes.as_bytes()),
+        }
     }
 }
 

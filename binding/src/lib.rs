@@ -4,6 +4,7 @@ mod errors;
 mod file;
 mod formats;
 mod machine;
+mod output;
 mod sampling;
 mod session;
 mod speculation;
@@ -16,11 +17,13 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use crate::file::ModelFile;
+    use crate::file::{ModelFile, Rows};
     #[pymodule_export]
-    use crate::formats::dequantize;
+    use crate::formats::{block_size, dequantize, encodable_formats, encode};
     #[pymodule_export]
     use crate::machine::{ThreadChoice, choose_threads, instruction_sets, int8_peak, read_bandwidth};
+    #[pymodule_export]
+    use crate::output::GgufWriter;
     #[pymodule_export]
     use crate::sampling::{Sampler, TextStream};
     #[pymodule_export]

@@ -268,6 +268,30 @@ impl Session {
         })
     }
 
+    fn surprises(&self, py: Python<'_>, targets: Tokens) -> PyResult<Vec<f64>> {
+        let Tokens(targets) = targets;
+        detached(py, || self.locked().surprises(&targets))
+    }
+
+    fn compare(&self, py: Python<'_>, reference: &Self, targets: Tokens) -> PyResult<Vec<(f64, f64, f64, bool)>> {
+        let Tokens(targets) = targets;
+        detached(py, || {
+            // A copy, so that never two sessions are locked at once.
+            let reference = reference.locked().logits().to_vec();
+            let comparisons = self.locked().compare(&reference, &targets)?;
+            Ok(comparisons.iter().map(|c| (c.surprise, c.reference_surprise, c.divergence, c.has_same_top)).collect())
+        })
+    }
+
+    fn collect_importances(&self, py: Python<'_>) {
+        self.with(py, CoreSession::collect_importances);
+    }
+
+    fn importances(&self, py: Python<'_>) -> PyResult<Vec<(String, Vec<f64>, usize)>> {
+        let found = detached(py, || self.locked().importances())?;
+        Ok(found.into_iter().map(|found| (found.tensor, found.sums, found.tokens)).collect())
+    }
+
     fn embed(&self, py: Python<'_>, tokens: Tokens, pooling: &str) -> PyResult<Vec<Vec<f32>>> {
         let Tokens(tokens) = tokens;
         self.compute(py, |session, interrupted| {

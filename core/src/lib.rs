@@ -4,11 +4,13 @@
 //! Bytes from outside are read by bounds-checked safe code; `unsafe` lives in [`isa`] and at the one map call.
 
 pub mod error;
+pub mod evaluate;
 pub mod formats;
 pub mod gguf;
 pub mod isa;
 pub mod kernels;
 pub mod model;
+pub mod quantize;
 pub mod sampler;
 pub mod session;
 pub mod speculation;

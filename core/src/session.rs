@@ -11,9 +11,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::evaluate::{self, Comparison};
 use crate::isa::Isa;
+use crate::model::importance::Collector;
 use crate::model::kv_cache::{BLOCK, KvCache};
-use crate::model::{Decoder, Model, Segment, Wanted, memory};
+use crate::model::{Decoder, Importance, Model, Segment, Wanted, memory};
 use sequences::{Sequence, Sequences};
 
 pub use crate::model::CacheFormat;
@@ -327,6 +329,26 @@ impl Session {
         let vocabulary = self.model.config().vocabulary_size;
         let rows = self.rows.iter().find(|(sequence, _)| *sequence == id);
         rows.map_or(&[], |(_, rows)| &self.logits[rows.start * vocabulary..rows.end * vocabulary])
+    }
+
+    /// How surprised the main sequence is at each of `targets`, the tokens that followed those with logits; in nats.
+    pub fn surprises(&self, targets: &[u32]) -> Result<Vec<f64>> {
+        evaluate::surprises(&self.decoder.pool, self.options.isa, self.logits(), targets)
+    }
+
+    /// The same, next to the logits of a reference for the same tokens.
+    pub fn compare(&self, reference: &[f32], targets: &[u32]) -> Result<Vec<Comparison>> {
+        evaluate::compare(&self.decoder.pool, self.options.isa, self.logits(), reference, targets)
+    }
+
+    /// Collects from now on what [`Self::importances`] gives; what was collected before is forgotten.
+    pub fn collect_importances(&mut self) {
+        self.decoder.importance = Some(Collector::default());
+    }
+
+    /// What the inputs of each matrix of the layers were, over all tokens that were evaluated since.
+    pub fn importances(&self) -> Result<Vec<Importance>> {
+        self.decoder.importance.as_ref().map_or(Ok(Vec::new()), |collector| collector.importances(&self.model))
     }
 
     /// The main sequence's tokens, whose keys and values are in the cache.

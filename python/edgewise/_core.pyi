@@ -10,16 +10,21 @@ from typing import Final, Literal, final
 __all__ = [
     "VERSION",
     "Controller",
+    "GgufWriter",
     "Model",
     "ModelFile",
+    "Rows",
     "Sampler",
     "Session",
     "Speculation",
     "TextStream",
     "ThreadChoice",
     "Tokenizer",
+    "block_size",
     "choose_threads",
     "dequantize",
+    "encodable_formats",
+    "encode",
     "instruction_sets",
     "int8_peak",
     "read_bandwidth",
@@ -53,6 +58,84 @@ class ModelFile:
 
     def tensors(self) -> list[tuple[str, str, list[int], int]]:
         """(name, format, shape with columns first, bytes) of every tensor, in file order."""
+
+    def read(self, name: str, first_row: int, rows: int) -> Rows:
+        """Some rows of a tensor, where they are: nothing is copied.
+
+        Raises:
+            InvalidArgument: if there is no such tensor, or it has fewer rows.
+        """
+
+    def release(self, name: str, first_row: int, rows: int) -> None:
+        """Lets the system take back the memory of rows that are not needed soon; to read them again is possible."""
+
+@final
+class Rows:
+    """Rows of a tensor, still in their file: `encode` and `GgufWriter.write` take them as they are, `bytes` copies."""
+
+    def __len__(self) -> int: ...
+    def __bytes__(self) -> bytes: ...
+
+@final
+class GgufWriter:
+    """Writes a GGUF file, tensor after tensor.
+
+    Until `finish`, everything is in a file beside `path` whose name ends in `.part`. It stays when the writer is
+    dropped, to be resumed; after an error of the system, and after `discard`, it is gone.
+    """
+
+    def __new__(
+        cls,
+        path: str | PathLike[str],
+        metadata: Sequence[tuple[str, str, object]],
+        tensors: Sequence[tuple[str, str, Sequence[int]]],
+        *,
+        copy: ModelFile | None = None,
+        replace: bool = False,
+        resume: bool = False,
+        made_from: bytes | None = None,
+    ) -> GgufWriter:
+        """Starts a file, or resumes one.
+
+        Args:
+            path: where the file will be.
+            metadata: (key, type, value). Types are u8 to u64, i8 to i64, f32, f64, bool and string; "[u32]" is an array
+                of u32. Strings may be bytes, where they are not UTF-8. A key that is there already is replaced.
+            tensors: (name, format, shape with columns first), in the order in which they will be written.
+            copy: a file whose metadata comes first, exactly as it is; but for what describes its layout and its splits.
+            replace: whether a file at the path is replaced by `finish`.
+            resume: whether an unfinished file is continued, if its header and `made_from` are the same.
+            made_from: 16 bytes, a digest of what the tensors are made from.
+
+        Raises:
+            InvalidArgument: if there is a file already, or a value or shape does not fit.
+            SystemRefused: if the file cannot be written, or another process writes it.
+        """
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Where the next bytes go: the number of the tensor, and how many bytes of it are there.
+
+        Those are whole rows after a resumption. The number of tensors, and 0, when all are there.
+        """
+
+    def write(self, data: bytes | Rows) -> None:
+        """Appends bytes of the tensors, in any portions; padding between tensors is not among them.
+
+        Raises:
+            SystemRefused: if the disk is full, or refuses otherwise. The unfinished file is removed.
+        """
+
+    def finish(self) -> float:
+        """Makes the file durable and puts it into its place; gives the seconds that the disk took.
+
+        Raises:
+            InvalidArgument: if tensors are missing.
+            SystemRefused: if the disk is full, or refuses otherwise. The unfinished file is removed.
+        """
+
+    def discard(self) -> None:
+        """Removes the unfinished file, if it is not finished."""
 
 @final
 class Tokenizer:
@@ -249,6 +332,39 @@ class Session:
     def logprobs(self, row: int, token: int, top: int) -> tuple[float, list[tuple[int, float]]]:
         """Log-probability of a token after a row of the last `evaluate`, and the likeliest tokens with theirs."""
 
+    def surprises(self, targets: Sequence[int]) -> list[float]:
+        """Minus the logarithm of the probability of each target, in nats.
+
+        Args:
+            targets: the tokens that followed those whose logits the last `step` kept of the main sequence.
+
+        Raises:
+            InvalidArgument: if there are more or fewer, or one is not in the vocabulary.
+            ModelFileError: if a logit is not finite.
+        """
+
+    def compare(self, reference: Session, targets: Sequence[int]) -> list[tuple[float, float, float, bool]]:
+        """The same for this session and for a reference, which evaluated the same tokens with the same vocabulary.
+
+        Returns:
+            For each target: surprise; that of the reference; Kullback-Leibler divergence from the reference over the
+            whole vocabulary, in nats; whether both find the same token the likeliest.
+
+        Raises:
+            InvalidArgument: as `surprises`, or if the vocabularies differ in size.
+            ModelFileError: if a logit is not finite.
+        """
+
+    def collect_importances(self) -> None:
+        """Forgets what was collected, and collects from now on what `importances` gives."""
+
+    def importances(self) -> list[tuple[str, list[float], int]]:
+        """Name, sums of the squares of the inputs, and count of tokens of every matrix in the layers.
+
+        Raises:
+            ModelFileError: if an input was not finite.
+        """
+
     def embed(self, tokens: Sequence[int], pooling: str) -> list[list[float]]:
         """Final hidden states of a text: one row per token (`none`), or one row (`mean`, `first`, `last`)."""
 
@@ -392,4 +508,46 @@ def dequantize(format_name: str, data: bytes) -> bytes:
 
     Raises:
         InvalidArgument: if there is no such format, the core does not compute with it, or `data` is not whole blocks.
+    """
+
+def encodable_formats() -> list[str]:
+    """Names of the formats that `encode` makes."""
+
+def block_size(format_name: str) -> tuple[int, int]:
+    """How many values a block of the format holds, and in how many bytes: a row is whole blocks.
+
+    Raises:
+        InvalidArgument: if there is no such format.
+    """
+
+def encode(
+    source: bytes | Rows,
+    source_format: str,
+    target_format: str,
+    columns: int,
+    *,
+    importance: bytes | None = None,
+    threads: int,
+    isa: str | None = None,
+    first_row: int = 0,
+) -> tuple[bytes, tuple[float, float]]:
+    """Whole rows of one format as rows of another; the same bytes for every instruction set and number of threads.
+
+    Args:
+        source: the rows.
+        source_format: their format, `f16`; any that can be dequantized.
+        target_format: one of `encodable_formats`.
+        columns: values per row.
+        importance: what the squared error of each column weighs, as little-endian f32; all the same if None.
+        threads: how many threads work.
+        isa: instruction set; the fastest if None.
+        first_row: number of the first row in its tensor, for messages.
+
+    Returns:
+        The rows; the weighted sum of squared errors, and the weighted sum of the squares of the values.
+
+    Raises:
+        InvalidArgument: if sizes do not fit, or a value is not finite or too large for the format; the first such
+            value is named by its row and column.
+        UnsupportedError: if a format cannot be read, or not be made.
     """

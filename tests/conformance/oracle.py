@@ -4,6 +4,7 @@ import ctypes
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 import llama_cpp
 import numpy as np
@@ -16,15 +17,22 @@ _silence = llama_cpp.llama_log_callback(lambda level, text, user_data: None)
 
 
 class Oracle:
-    """One model in llama.cpp, as exact as it computes: KV cache in f32, no flash attention, weights not repacked.
+    """One model in llama.cpp, as exact as it computes: no flash attention, weights not repacked.
 
     Args:
-        path: the model.
-        context_length: tokens of context.
+        path: the model file.
+        context_length: tokens that it may have.
+        cache: number format of the KV cache.
         adapters: LoRA adapters and their scales.
     """
 
-    def __init__(self, path: Path, context_length: int, adapters: Sequence[tuple[Path, float]] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        context_length: int,
+        cache: Literal["f32", "f16"] = "f32",
+        adapters: Sequence[tuple[Path, float]] = (),
+    ) -> None:
         llama_cpp.llama_log_set(_silence, ctypes.c_void_p(0))
         model_parameters = llama_cpp.llama_model_default_params()
         model_parameters.use_extra_bufts = False
@@ -36,13 +44,14 @@ class Oracle:
         parameters.n_batch = parameters.n_ubatch = 512
         parameters.n_threads = parameters.n_threads_batch = 1
         parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        parameters.type_k = parameters.type_v = llama_cpp.GGML_TYPE_F32
+        parameters.type_k = parameters.type_v = getattr(llama_cpp, f"GGML_TYPE_{cache.upper()}")
         self._context = llama_cpp.llama_init_from_model(self._model, parameters)
         if not self._context:
             raise RuntimeError(f"llama.cpp makes no context for {path}")
         if adapters:
             self._adapt(adapters)
-        self._vocabulary_size = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(self._model))
+        self._vocabulary = llama_cpp.llama_model_get_vocab(self._model)
+        self._vocabulary_size = llama_cpp.llama_vocab_n_tokens(self._vocabulary)
         self._position = 0
 
     def _adapt(self, adapters: Sequence[tuple[Path, float]]) -> None:
@@ -74,6 +83,24 @@ class Oracle:
             for index in range(len(tokens))
         ]
         return np.array(rows, dtype=np.float32)
+
+    def forget(self) -> None:
+        """Empties the cache."""
+        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._context), True)
+        self._position = 0
+
+    def tokenize(self, text: bytes) -> list[int]:
+        """The tokens of a text, special tokens added."""
+        tokens = (llama_cpp.llama_token * (len(text) + 2))()
+        count = llama_cpp.llama_tokenize(self._vocabulary, text, len(text), tokens, len(tokens), True, False)
+        return list(tokens[:count])
+
+    @property
+    def first_token(self) -> int | None:
+        """The token that the model begins texts with, if it does."""
+        if not llama_cpp.llama_vocab_get_add_bos(self._vocabulary):
+            return None
+        return int(llama_cpp.llama_vocab_bos(self._vocabulary))
 
     def __enter__(self) -> "Oracle":
         return self

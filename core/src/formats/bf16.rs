@@ -1,5 +1,8 @@
 //! `bf16`: the upper half of an `f32`, little endian.
 
+use super::groups::Rows;
+use crate::isa::Isa;
+
 /// Exact value: the lower fraction bits are zero.
 #[inline(always)]
 pub const fn to_f32(half: u16) -> f32 {
@@ -22,6 +25,14 @@ pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
     let (values, _) = bytes.as_chunks::<2>();
     for (out, value) in out.iter_mut().zip(values) {
         *out = to_f32(u16::from_le_bytes(*value));
+    }
+}
+
+/// Rounds the values.
+pub fn quantize(_isa: Isa, rows: Rows, out: &mut [u8]) {
+    let (values, _) = rows.values.as_chunks::<4>();
+    for (out, value) in out.as_chunks_mut::<2>().0.iter_mut().zip(values) {
+        *out = from_f32(f32::from_le_bytes(*value)).to_le_bytes();
     }
 }
 

@@ -1,5 +1,8 @@
 //! `f16`: IEEE half precision, little endian; also the scales of most block formats.
 
+use super::groups::Rows;
+use crate::isa::{Isa, Kernel, Simd};
+
 /// Exact value of a half: subnormals, infinities and NaN included; without branches, so that loops vectorize.
 #[inline(always)]
 pub const fn to_f32(half: u16) -> f32 {
@@ -43,6 +46,29 @@ pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
     let (values, _) = bytes.as_chunks::<2>();
     for (out, value) in out.iter_mut().zip(values) {
         *out = read(*value);
+    }
+}
+
+/// Rounds the values.
+pub fn quantize(isa: Isa, rows: Rows, out: &mut [u8]) {
+    isa.run(Narrow(rows.values, out));
+}
+
+struct Narrow<'a>(&'a [u8], &'a mut [u8]);
+
+impl Kernel for Narrow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for (values, out) in self.0.chunks(64).zip(self.1.chunks_mut(32)) {
+            let (mut padded, mut halves) = ([0; 64], [0; 16]);
+            padded[..values.len()].copy_from_slice(values);
+            simd.store_f16(simd.f32_from_bytes(simd.load_bytes(&padded)), &mut halves);
+            for (out, half) in out.as_chunks_mut::<2>().0.iter_mut().zip(halves) {
+                *out = half.to_le_bytes();
+            }
+        }
     }
 }
 

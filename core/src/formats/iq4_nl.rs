@@ -1,8 +1,9 @@
 //! `iq4_nl`: 32 values of 4 bits that index a table with steps wider towards the ends, `x = d table[q]`.
 
+use super::groups::{self, Batch, Groups, Quantizer, Rows, Weighting};
 use super::packed::{Packed, Slot, Zero};
-use super::{block, f16, packed};
-use crate::isa::Simd;
+use super::{Format, block, f16, packed, search};
+use crate::isa::{Isa, Simd};
 
 block::block! {
     /// Value `i` is the low nibble of `qs[i]`, value `16 + i` the high one.
@@ -66,6 +67,54 @@ impl Packed for Iq4Nl {
     fn unpack<S: Simd>(simd: S, rows: &[u8], stride: usize, slot: &mut Slot) {
         packed::unpack_nibbles::<S, 18, 2>(simd, rows, stride, slot, Some(&biased_table::<S>()));
         packed::unpack_half_scales::<S, 18, 0>(simd, rows, stride, slot);
+    }
+}
+
+/// Finds the blocks of rows.
+pub fn quantize(isa: Isa, rows: Rows, out: &mut [u8]) {
+    groups::quantize::<Iq4Nl>(isa, rows, out);
+}
+
+/// What the value of the largest magnitude becomes, in the units of the table.
+pub(super) const CANDIDATES: [f32; 15] = search::candidates(-134.0, 1.0);
+
+/// The places in the table of the values nearest to `x / scale`; of zero where the scale is zero.
+#[inline(always)]
+pub(super) fn indices<S: Simd>(simd: S, values: &[u8], scale: f32, out: &mut [i8; 32]) {
+    let inverse = simd.splat(if scale == 0.0 { 0.0 } else { 1.0 / scale });
+    for (values, out) in values.chunks_exact(64).zip(out.chunks_exact_mut(16)) {
+        let x = simd.mul(simd.f32_from_bytes(simd.load_bytes(values)), inverse);
+        let mut index = simd.splat(0.0);
+        for (i, pair) in TABLE.windows(2).enumerate() {
+            let middle = f32::midpoint(f32::from(pair[0]), f32::from(pair[1]));
+            index = simd.select_less(simd.splat(middle), x, simd.splat((i + 1) as f32), index);
+        }
+        simd.store_i8(simd.round(index), out);
+    }
+}
+
+/// The codes as 16 bytes.
+#[inline(always)]
+pub(super) fn pack(codes: &[i8; 32], out: &mut [u8]) {
+    for (i, byte) in out.iter_mut().enumerate() {
+        *byte = codes[i] as u8 | (codes[16 + i] as u8) << 4;
+    }
+}
+
+impl Quantizer for Iq4Nl {
+    const FORMAT: Format = Format::IQ4NL;
+
+    #[inline(always)]
+    fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
+        let groups = Groups::<S, 32>::load(simd, batch, Weighting::Square);
+        let scales = search::symmetric(simd, &groups, search::Table(&TABLE), &CANDIDATES);
+        let scales = groups::lanes(simd, scales).map(search::half);
+        for (block, out) in out.chunks_exact_mut(18).enumerate() {
+            out[..2].copy_from_slice(&scales[block].to_le_bytes());
+            let mut codes = [0; 32];
+            indices(simd, &batch.values[128 * block..][..128], f16::to_f32(scales[block]), &mut codes);
+            pack(&codes, &mut out[2..]);
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! `iq4_xs`: 256 values of 4 bits in groups of 32 that index the table of `iq4_nl`, `x = d (s - 32) table[q]`.
 
+use super::groups::{self, Batch, Groups, Quantizer, Rows, Weighting};
 use super::packed::{Packed, Slot, Zero};
-use super::{block, f16, iq4_nl, packed};
-use crate::isa::{LANES, Simd};
+use super::{Format, block, f16, iq4_nl, packed, search};
+use crate::isa::{Isa, LANES, Simd};
 
 block::block! {
     /// Value `32 g + l` is the low nibble of `qs[16 g + l]`, value `32 g + 16 + l` the high one.
@@ -103,6 +104,44 @@ fn unsigned_scales(span: &[u8]) -> [u8; 8] {
     high = (high | high << 12) & 0x000f_000f_000f_000f;
     high = (high | high << 6) & 0x0303_0303_0303_0303;
     (low | high << 4).to_le_bytes()
+}
+
+/// Finds the blocks of rows.
+pub fn quantize(isa: Isa, rows: Rows, out: &mut [u8]) {
+    groups::quantize::<Iq4Xs>(isa, rows, out);
+}
+
+impl Quantizer for Iq4Xs {
+    const FORMAT: Format = Format::IQ4XS;
+
+    #[inline(always)]
+    fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
+        let groups = Groups::<S, 32>::load(simd, batch, Weighting::Square);
+        let scales = search::symmetric(simd, &groups, search::Table(&iq4_nl::TABLE), &iq4_nl::CANDIDATES);
+        let all = groups::lanes(simd, scales);
+        for (half, out) in out.chunks_exact_mut(136).enumerate() {
+            let (d, scales) = search::signed_multiples::<8>(std::array::from_fn(|i| all[8 * half + i]), -32);
+            out[..2].copy_from_slice(&d.to_le_bytes());
+            pack_scales(scales, &mut out[2..8]);
+            let d = f16::to_f32(d);
+            for (group, out) in out[8..].as_chunks_mut::<16>().0.iter_mut().enumerate() {
+                let mut codes = [0; 32];
+                let values = &batch.values[1024 * half + 128 * group..][..128];
+                iq4_nl::indices(simd, values, d * f32::from(scales[group]), &mut codes);
+                iq4_nl::pack(&codes, out);
+            }
+        }
+    }
+}
+
+/// Scales from -32 to 31 as the block holds them: `scales_h`, then `scales_l`.
+fn pack_scales(scales: [i8; 8], out: &mut [u8]) {
+    let scales = scales.map(|scale| (scale + 32) as u8);
+    let high = (0..8).fold(0, |bits, i| bits | u16::from(scales[i] >> 4) << (2 * i));
+    out[..2].copy_from_slice(&high.to_le_bytes());
+    for i in 0..4 {
+        out[2 + i] = (scales[2 * i] & 15) | scales[2 * i + 1] << 4;
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod block;
 pub mod bf16;
 pub mod f16;
 pub mod f32;
+mod groups;
 pub mod iq4_nl;
 pub mod iq4_xs;
 pub mod mxfp4;
@@ -23,11 +24,18 @@ pub mod q5_1;
 pub mod q5_k;
 pub mod q6_k;
 pub mod q8_0;
+mod search;
+
+pub use groups::Rows;
 
 use crate::error::{Error, Result};
+use crate::isa::Isa;
 
 /// Turns whole blocks into floats; `out` has room for exactly their values.
 type Dequantize = fn(bytes: &[u8], out: &mut [f32]);
+
+/// Turns rows of whole blocks, whose values are finite and not too large, into blocks; `out` has room for exactly them.
+type Quantize = fn(isa: Isa, rows: Rows, out: &mut [u8]);
 
 /// What the table says of one format.
 struct Facts {
@@ -35,11 +43,13 @@ struct Facts {
     block_values: usize,
     block_bytes: usize,
     dequantize: Option<Dequantize>,
+    quantize: Option<Quantize>,
 }
 
-/// Makes the enum, its ids and the facts from one list: variant = id, name, values per block, bytes per block, oracle.
+/// Makes the enum, its ids and the facts from one list: variant = id, name, values per block, bytes per block, oracle,
+/// quantizer.
 macro_rules! formats {
-    ($($variant:ident = $id:literal, $name:literal, $values:literal, $bytes:literal, $dequantize:expr;)+) => {
+    ($($variant:ident = $id:literal, $name:literal, $values:literal, $bytes:literal, $dequantize:expr, $quantize:expr;)+) => {
         /// How the numbers of a tensor are stored: every type that GGUF files of the field carry, by its ggml id.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u32)]
@@ -62,7 +72,7 @@ macro_rules! formats {
             const fn facts(self) -> &'static Facts {
                 match self {
                     $(Self::$variant => &Facts {
-                        name: $name, block_values: $values, block_bytes: $bytes, dequantize: $dequantize,
+                        name: $name, block_values: $values, block_bytes: $bytes, dequantize: $dequantize, quantize: $quantize,
                     },)+
                 }
             }
@@ -72,40 +82,40 @@ macro_rules! formats {
 
 // Source of ids and sizes: ggml's type list. Formats without an oracle open and show, but do not run.
 formats! {
-    F32 = 0, "f32", 1, 4, Some(f32::dequantize);
-    F16 = 1, "f16", 1, 2, Some(f16::dequantize);
-    Q4_0 = 2, "q4_0", 32, 18, Some(q4_0::dequantize);
-    Q4_1 = 3, "q4_1", 32, 20, Some(q4_1::dequantize);
-    Q5_0 = 6, "q5_0", 32, 22, Some(q5_0::dequantize);
-    Q5_1 = 7, "q5_1", 32, 24, Some(q5_1::dequantize);
-    Q8_0 = 8, "q8_0", 32, 34, Some(q8_0::dequantize);
-    Q8_1 = 9, "q8_1", 32, 36, None;
-    Q2K = 10, "q2_k", 256, 84, Some(q2_k::dequantize);
-    Q3K = 11, "q3_k", 256, 110, Some(q3_k::dequantize);
-    Q4K = 12, "q4_k", 256, 144, Some(q4_k::dequantize);
-    Q5K = 13, "q5_k", 256, 176, Some(q5_k::dequantize);
-    Q6K = 14, "q6_k", 256, 210, Some(q6_k::dequantize);
-    Q8K = 15, "q8_k", 256, 292, None;
-    IQ2XXS = 16, "iq2_xxs", 256, 66, None;
-    IQ2XS = 17, "iq2_xs", 256, 74, None;
-    IQ3XXS = 18, "iq3_xxs", 256, 98, None;
-    IQ1S = 19, "iq1_s", 256, 50, None;
-    IQ4NL = 20, "iq4_nl", 32, 18, Some(iq4_nl::dequantize);
-    IQ3S = 21, "iq3_s", 256, 110, None;
-    IQ2S = 22, "iq2_s", 256, 82, None;
-    IQ4XS = 23, "iq4_xs", 256, 136, Some(iq4_xs::dequantize);
-    I8 = 24, "i8", 1, 1, None;
-    I16 = 25, "i16", 1, 2, None;
-    I32 = 26, "i32", 1, 4, None;
-    I64 = 27, "i64", 1, 8, None;
-    F64 = 28, "f64", 1, 8, None;
-    IQ1M = 29, "iq1_m", 256, 56, None;
-    BF16 = 30, "bf16", 1, 2, Some(bf16::dequantize);
-    TQ1_0 = 34, "tq1_0", 256, 54, None;
-    TQ2_0 = 35, "tq2_0", 256, 66, None;
-    MXFP4 = 39, "mxfp4", 32, 17, Some(mxfp4::dequantize);
-    NVFP4 = 40, "nvfp4", 64, 36, None;
-    Q1_0 = 41, "q1_0", 128, 18, None;
+    F32 = 0, "f32", 1, 4, Some(f32::dequantize), Some(f32::quantize);
+    F16 = 1, "f16", 1, 2, Some(f16::dequantize), Some(f16::quantize);
+    Q4_0 = 2, "q4_0", 32, 18, Some(q4_0::dequantize), Some(q4_0::quantize);
+    Q4_1 = 3, "q4_1", 32, 20, Some(q4_1::dequantize), Some(q4_1::quantize);
+    Q5_0 = 6, "q5_0", 32, 22, Some(q5_0::dequantize), Some(q5_0::quantize);
+    Q5_1 = 7, "q5_1", 32, 24, Some(q5_1::dequantize), Some(q5_1::quantize);
+    Q8_0 = 8, "q8_0", 32, 34, Some(q8_0::dequantize), Some(q8_0::quantize);
+    Q8_1 = 9, "q8_1", 32, 36, None, None;
+    Q2K = 10, "q2_k", 256, 84, Some(q2_k::dequantize), Some(q2_k::quantize);
+    Q3K = 11, "q3_k", 256, 110, Some(q3_k::dequantize), Some(q3_k::quantize);
+    Q4K = 12, "q4_k", 256, 144, Some(q4_k::dequantize), Some(q4_k::quantize);
+    Q5K = 13, "q5_k", 256, 176, Some(q5_k::dequantize), Some(q5_k::quantize);
+    Q6K = 14, "q6_k", 256, 210, Some(q6_k::dequantize), Some(q6_k::quantize);
+    Q8K = 15, "q8_k", 256, 292, None, None;
+    IQ2XXS = 16, "iq2_xxs", 256, 66, None, None;
+    IQ2XS = 17, "iq2_xs", 256, 74, None, None;
+    IQ3XXS = 18, "iq3_xxs", 256, 98, None, None;
+    IQ1S = 19, "iq1_s", 256, 50, None, None;
+    IQ4NL = 20, "iq4_nl", 32, 18, Some(iq4_nl::dequantize), Some(iq4_nl::quantize);
+    IQ3S = 21, "iq3_s", 256, 110, None, None;
+    IQ2S = 22, "iq2_s", 256, 82, None, None;
+    IQ4XS = 23, "iq4_xs", 256, 136, Some(iq4_xs::dequantize), Some(iq4_xs::quantize);
+    I8 = 24, "i8", 1, 1, None, None;
+    I16 = 25, "i16", 1, 2, None, None;
+    I32 = 26, "i32", 1, 4, None, None;
+    I64 = 27, "i64", 1, 8, None, None;
+    F64 = 28, "f64", 1, 8, None, None;
+    IQ1M = 29, "iq1_m", 256, 56, None, None;
+    BF16 = 30, "bf16", 1, 2, Some(bf16::dequantize), Some(bf16::quantize);
+    TQ1_0 = 34, "tq1_0", 256, 54, None, None;
+    TQ2_0 = 35, "tq2_0", 256, 66, None, None;
+    MXFP4 = 39, "mxfp4", 32, 17, Some(mxfp4::dequantize), None;
+    NVFP4 = 40, "nvfp4", 64, 36, None, None;
+    Q1_0 = 41, "q1_0", 128, 18, None, None;
 }
 
 impl Format {
@@ -124,6 +134,11 @@ impl Format {
         Self::ALL.iter().copied().find(|format| format.name().eq_ignore_ascii_case(name))
     }
 
+    /// As [`Self::from_name`]; an error if there is none.
+    pub fn named(name: &str) -> Result<Self> {
+        Self::from_name(name).ok_or_else(|| Error::invalid_argument(format!("no block format is called \"{name}\"")))
+    }
+
     /// Values per block; a row is a multiple of this.
     pub const fn block_values(self) -> usize {
         self.facts().block_values
@@ -137,6 +152,11 @@ impl Format {
     /// Whether the core computes with this format; the others can only be shown.
     pub const fn is_supported(self) -> bool {
         self.facts().dequantize.is_some()
+    }
+
+    /// Whether the core makes rows of this format.
+    pub const fn is_encodable(self) -> bool {
+        self.facts().quantize.is_some()
     }
 
     /// Bytes of a row of so many values; none if they are not whole blocks or the size overflows.
@@ -170,6 +190,36 @@ pub fn dequantize(format: Format, bytes: &[u8], out: &mut [f32]) -> Result<()> {
     }
     dequantize(bytes, out);
     Ok(())
+}
+
+/// Turns rows of whole blocks into blocks of `format`; `out` must have room for exactly them, the values must be finite
+/// and at most [`largest`].
+pub fn quantize(isa: Isa, format: Format, rows: Rows, out: &mut [u8]) -> Result<()> {
+    let quantize = format.facts().quantize.ok_or_else(|| {
+        let names: Vec<&str> = Format::ALL.iter().filter(|format| format.is_encodable()).map(|f| f.name()).collect();
+        Error::unsupported(format!("format {format} has no quantizer"))
+            .with_hint(format!("choose one of: {}", names.join(", ")))
+    })?;
+    if format.row_bytes(rows.values.len() / 4) != Some(out.len()) {
+        return Err(Error::invalid_argument(format!(
+            "{} values do not fill {} bytes of {format}: a block of {} bytes holds {}",
+            rows.values.len() / 4,
+            out.len(),
+            format.block_bytes(),
+            format.block_values(),
+        )));
+    }
+    quantize(isa, rows, out);
+    Ok(())
+}
+
+/// The largest value that rows of `format` hold: scales are half floats.
+pub const fn largest(format: Format) -> f32 {
+    match format {
+        Format::F32 => f32::MAX,
+        Format::BF16 => bf16::to_f32(0x7f7f),
+        _ => groups::LARGEST_HALF,
+    }
 }
 
 /// The error for a format that the core knows by name only.

@@ -1,8 +1,9 @@
 //! `q2_k`: 256 values of 2 bits in groups of 16, `x = d s q - dmin m`.
 
+use super::groups::{self, Batch, Groups, Quantizer, Rows, Weighting};
 use super::packed::{Packed, Slot, Zero};
-use super::{block, f16, packed};
-use crate::isa::Simd;
+use super::{Format, block, f16, packed, search};
+use crate::isa::{Isa, Simd};
 
 block::block! {
     /// Value `128 h + 32 s + l` is bits `2 s` and `2 s + 1` of `qs[32 h + l]`.
@@ -99,6 +100,39 @@ impl Packed for Q2K {
 fn nibbles(span: &[u8], shift: u32) -> [u8; 16] {
     let bytes: [u8; 16] = *span.first_chunk().expect("a span starts with 16 scales");
     ((u128::from_le_bytes(bytes) >> shift) & 0x0f0f_0f0f_0f0f_0f0f_0f0f_0f0f_0f0f_0f0f).to_le_bytes()
+}
+
+/// Finds the blocks of rows.
+pub fn quantize(isa: Isa, rows: Rows, out: &mut [u8]) {
+    groups::quantize::<Q2K>(isa, rows, out);
+}
+
+/// How finely the range of a group is cut by the candidates.
+const CANDIDATES: [f32; 16] = search::candidates(2.5, 0.1);
+
+impl Quantizer for Q2K {
+    const FORMAT: Format = Format::Q2K;
+
+    #[inline(always)]
+    fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
+        let groups = Groups::<S, 16>::load(simd, batch, Weighting::Magnitude);
+        let (scales, minima) = search::affine(simd, &groups, 3.0, &CANDIDATES);
+        let (d, scales) = search::multiples(groups::lanes(simd, scales), 15);
+        let (dmin, minima) = search::multiples(groups::lanes(simd, minima), 15);
+        out[80..82].copy_from_slice(&d.to_le_bytes());
+        out[82..84].copy_from_slice(&dmin.to_le_bytes());
+        let (d, dmin) = (f16::to_f32(d), f16::to_f32(dmin));
+        let mut codes = [0; 256];
+        for (group, codes) in codes.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            out[group] = scales[group] | minima[group] << 4;
+            let factors = (d * f32::from(scales[group]), dmin * f32::from(minima[group]));
+            groups::codes(simd, &batch.values[64 * group..][..64], factors, (0.0, 3.0), codes);
+        }
+        for (i, byte) in out[16..80].iter_mut().enumerate() {
+            let first = 128 * (i / 32) + i % 32;
+            *byte = (0..4).fold(0, |bits, part| bits | (codes[first + 32 * part] as u8) << (2 * part));
+        }
+    }
 }
 
 #[cfg(test)]

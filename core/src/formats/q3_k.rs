@@ -1,8 +1,9 @@
 //! `q3_k`: 256 values of 3 bits in groups of 16, `x = d (s - 32) (q - 4)`.
 
+use super::groups::{self, Batch, Groups, Quantizer, Rows, Weighting};
 use super::packed::{Packed, Slot, Zero};
-use super::{block, f16, packed};
-use crate::isa::{LANES, Simd};
+use super::{Format, block, f16, packed, search};
+use crate::isa::{Isa, LANES, Simd};
 
 block::block! {
     /// Value `128 h + 32 s + l` has its low bits at `2 s` of `qs[32 h + l]`; value `32 s + l` its third at `s` of `hmask[l]`.
@@ -130,6 +131,54 @@ fn unsigned_scales(scales: &[u8; 12]) -> [u8; 16] {
     let first = (low & nibble) | (((high | high << 30) & pair) << 4);
     let last = ((low >> 4) & nibble) | (((high >> 4 | high >> 6 << 32) & pair) << 4);
     (u128::from(first) | u128::from(last) << 64).to_le_bytes()
+}
+
+/// Finds the blocks of rows.
+pub fn quantize(isa: Isa, rows: Rows, out: &mut [u8]) {
+    groups::quantize::<Q3K>(isa, rows, out);
+}
+
+/// What the value of the largest magnitude becomes.
+const CANDIDATES: [f32; 19] = search::candidates(-4.9, 0.1);
+
+impl Quantizer for Q3K {
+    const FORMAT: Format = Format::Q3K;
+
+    #[inline(always)]
+    fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
+        let groups = Groups::<S, 16>::load(simd, batch, Weighting::Square);
+        let scales = search::symmetric(simd, &groups, search::Whole(-4.0, 3.0), &CANDIDATES);
+        let (d, scales) = search::signed_multiples(groups::lanes(simd, scales), -32);
+        out[96..108].copy_from_slice(&pack_scales(scales));
+        out[108..].copy_from_slice(&d.to_le_bytes());
+        let d = f16::to_f32(d);
+        let mut codes = [0; 256];
+        for (group, codes) in codes.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            let scale = d * f32::from(scales[group]);
+            groups::codes(simd, &batch.values[64 * group..][..64], (scale, 0.0), (-4.0, 3.0), codes);
+        }
+        let codes = codes.map(|code| (code + 4) as u8);
+        for (i, byte) in out[..32].iter_mut().enumerate() {
+            *byte = (0..8).fold(0, |bits, part| bits | (codes[32 * part + i] >> 2) << part);
+        }
+        for (i, byte) in out[32..96].iter_mut().enumerate() {
+            let first = 128 * (i / 32) + i % 32;
+            *byte = (0..4).fold(0, |bits, part| bits | (codes[first + 32 * part] & 3) << (2 * part));
+        }
+    }
+}
+
+/// Scales from -32 to 31 as the block holds them.
+fn pack_scales(scales: [i8; 16]) -> [u8; 12] {
+    let scales = scales.map(|scale| (scale + 32) as u8);
+    let mut out = [0; 12];
+    for i in 0..8 {
+        out[i] = (scales[i] & 15) | scales[8 + i] << 4;
+    }
+    for i in 0..16 {
+        out[8 + i % 4] |= (scales[i] >> 4) << (i / 4 * 2);
+    }
+    out
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! `q4_0`: 32 values of 4 bits, `x = d (q - 8)`.
 
+use super::groups::{self, Batch, Groups, Quantizer, Rows, Weighting};
 use super::packed::{Packed, Slot, Zero};
-use super::{block, f16, packed};
-use crate::isa::Simd;
+use super::{Format, block, f16, packed, search};
+use crate::isa::{Isa, Simd};
 
 block::block! {
     /// Value `i` is the low nibble of `qs[i]`, value `16 + i` the high one.
@@ -53,6 +54,34 @@ impl Packed for Q4_0 {
     fn unpack<S: Simd>(simd: S, rows: &[u8], stride: usize, slot: &mut Slot) {
         packed::unpack_nibbles::<S, 18, 2>(simd, rows, stride, slot, None);
         packed::unpack_half_scales::<S, 18, 0>(simd, rows, stride, slot);
+    }
+}
+
+/// Finds the blocks of rows.
+pub fn quantize(isa: Isa, rows: Rows, out: &mut [u8]) {
+    groups::quantize::<Q4_0>(isa, rows, out);
+}
+
+/// What the value of the largest magnitude becomes.
+const CANDIDATES: [f32; 19] = search::candidates(-8.9, 0.1);
+
+impl Quantizer for Q4_0 {
+    const FORMAT: Format = Format::Q4_0;
+
+    #[inline(always)]
+    fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
+        let groups = Groups::<S, 32>::load(simd, batch, Weighting::Uniform);
+        let scales = search::symmetric(simd, &groups, search::Whole(-8.0, 7.0), &CANDIDATES);
+        let scales = groups::lanes(simd, scales).map(search::half);
+        for (block, out) in out.chunks_exact_mut(18).enumerate() {
+            out[..2].copy_from_slice(&scales[block].to_le_bytes());
+            let mut codes = [0; 32];
+            let values = &batch.values[128 * block..][..128];
+            groups::codes(simd, values, (f16::to_f32(scales[block]), 0.0), (-8.0, 7.0), &mut codes);
+            for (i, byte) in out[2..].iter_mut().enumerate() {
+                *byte = (codes[i] + 8) as u8 | ((codes[16 + i] + 8) as u8) << 4;
+            }
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! `q4_1`: 32 values of 4 bits, `x = d q + m`.
 
+use super::groups::{self, Batch, Groups, Quantizer, Rows, Weighting};
 use super::packed::{Packed, Slot, Zero};
-use super::{block, f16, packed};
-use crate::isa::Simd;
+use super::{Format, block, f16, packed, search};
+use crate::isa::{Isa, Simd};
 
 block::block! {
     /// Value `i` is the low nibble of `qs[i]`, value `16 + i` the high one.
@@ -63,6 +64,36 @@ impl Packed for Q4_1 {
         for block in 0..8 {
             let minima = packed::halves_of_rows(simd, rows, 20 * block + 2, stride);
             slot.set_minima(simd, block, simd.sub(simd.splat(0.0), minima));
+        }
+    }
+}
+
+/// Finds the blocks of rows.
+pub fn quantize(isa: Isa, rows: Rows, out: &mut [u8]) {
+    groups::quantize::<Q4_1>(isa, rows, out);
+}
+
+/// How finely the range of a group is cut by the candidates.
+const CANDIDATES: [f32; 21] = search::candidates(14.0, 0.1);
+
+impl Quantizer for Q4_1 {
+    const FORMAT: Format = Format::Q4_1;
+
+    #[inline(always)]
+    fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
+        let groups = Groups::<S, 32>::load(simd, batch, Weighting::Uniform);
+        let (scales, offsets) = search::free_affine(simd, &groups, 15.0, &CANDIDATES);
+        let scales = groups::lanes(simd, scales).map(search::half);
+        let offsets = groups::lanes(simd, offsets).map(search::half);
+        for (block, out) in out.chunks_exact_mut(20).enumerate() {
+            out[..2].copy_from_slice(&scales[block].to_le_bytes());
+            out[2..4].copy_from_slice(&offsets[block].to_le_bytes());
+            let (scale, offset) = (f16::to_f32(scales[block]), f16::to_f32(offsets[block]));
+            let mut codes = [0; 32];
+            groups::codes(simd, &batch.values[128 * block..][..128], (scale, -offset), (0.0, 15.0), &mut codes);
+            for (i, byte) in out[4..].iter_mut().enumerate() {
+                *byte = codes[i] as u8 | (codes[16 + i] as u8) << 4;
+            }
         }
     }
 }

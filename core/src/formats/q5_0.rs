@@ -1,8 +1,9 @@
 //! `q5_0`: 32 values of 5 bits, `x = d (q - 16)`.
 
+use super::groups::{self, Batch, Groups, Quantizer, Rows, Weighting};
 use super::packed::{Packed, Zero};
-use super::{block, f16, packed};
-use crate::isa::Simd;
+use super::{Format, block, f16, packed, search};
+use crate::isa::{Isa, Simd};
 
 block::block! {
     /// Value `i` is the low nibble of `qs[i]`, value `16 + i` the high one; bit `i` of `qh` is the fifth bit of value `i`.
@@ -56,6 +57,37 @@ impl Packed for Q5_0 {
     #[inline(always)]
     fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
         packed::halves(simd, span, 0, 22)
+    }
+}
+
+/// Finds the blocks of rows.
+pub fn quantize(isa: Isa, rows: Rows, out: &mut [u8]) {
+    groups::quantize::<Q5_0>(isa, rows, out);
+}
+
+/// What the value of the largest magnitude becomes.
+const CANDIDATES: [f32; 19] = search::candidates(-16.9, 0.1);
+
+impl Quantizer for Q5_0 {
+    const FORMAT: Format = Format::Q5_0;
+
+    #[inline(always)]
+    fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
+        let groups = Groups::<S, 32>::load(simd, batch, Weighting::Uniform);
+        let scales = search::symmetric(simd, &groups, search::Whole(-16.0, 15.0), &CANDIDATES);
+        let scales = groups::lanes(simd, scales).map(search::half);
+        for (block, out) in out.chunks_exact_mut(22).enumerate() {
+            out[..2].copy_from_slice(&scales[block].to_le_bytes());
+            let mut codes = [0; 32];
+            let values = &batch.values[128 * block..][..128];
+            groups::codes(simd, values, (f16::to_f32(scales[block]), 0.0), (-16.0, 15.0), &mut codes);
+            let codes = codes.map(|code| (code + 16) as u8);
+            let fifth = (0..32).fold(0, |bits, i| bits | u32::from(codes[i] >> 4) << i);
+            out[2..6].copy_from_slice(&fifth.to_le_bytes());
+            for (i, byte) in out[6..].iter_mut().enumerate() {
+                *byte = (codes[i] & 15) | codes[16 + i] << 4;
+            }
+        }
     }
 }
 

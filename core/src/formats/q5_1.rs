@@ -1,8 +1,9 @@
 //! `q5_1`: 32 values of 5 bits, `x = d q + m`.
 
+use super::groups::{self, Batch, Groups, Quantizer, Rows, Weighting};
 use super::packed::{Packed, Zero};
-use super::{block, f16, packed};
-use crate::isa::Simd;
+use super::{Format, block, f16, packed, search};
+use crate::isa::{Isa, Simd};
 
 block::block! {
     /// Value `i` is the low nibble of `qs[i]`, value `16 + i` the high one; bit `i` of `qh` is the fifth bit of value `i`.
@@ -63,6 +64,39 @@ impl Packed for Q5_1 {
     #[inline(always)]
     fn minima<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
         simd.sub(simd.splat(0.0), packed::halves(simd, span, 2, 24))
+    }
+}
+
+/// Finds the blocks of rows.
+pub fn quantize(isa: Isa, rows: Rows, out: &mut [u8]) {
+    groups::quantize::<Q5_1>(isa, rows, out);
+}
+
+/// How finely the range of a group is cut by the candidates.
+const CANDIDATES: [f32; 21] = search::candidates(30.0, 0.1);
+
+impl Quantizer for Q5_1 {
+    const FORMAT: Format = Format::Q5_1;
+
+    #[inline(always)]
+    fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
+        let groups = Groups::<S, 32>::load(simd, batch, Weighting::Uniform);
+        let (scales, offsets) = search::free_affine(simd, &groups, 31.0, &CANDIDATES);
+        let scales = groups::lanes(simd, scales).map(search::half);
+        let offsets = groups::lanes(simd, offsets).map(search::half);
+        for (block, out) in out.chunks_exact_mut(24).enumerate() {
+            out[..2].copy_from_slice(&scales[block].to_le_bytes());
+            out[2..4].copy_from_slice(&offsets[block].to_le_bytes());
+            let (scale, offset) = (f16::to_f32(scales[block]), f16::to_f32(offsets[block]));
+            let mut codes = [0; 32];
+            groups::codes(simd, &batch.values[128 * block..][..128], (scale, -offset), (0.0, 31.0), &mut codes);
+            let codes = codes.map(|code| code as u8);
+            let fifth = (0..32).fold(0, |bits, i| bits | u32::from(codes[i] >> 4) << i);
+            out[4..8].copy_from_slice(&fifth.to_le_bytes());
+            for (i, byte) in out[8..].iter_mut().enumerate() {
+                *byte = (codes[i] & 15) | codes[16 + i] << 4;
+            }
+        }
     }
 }
 

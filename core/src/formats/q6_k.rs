@@ -1,8 +1,9 @@
 //! `q6_k`: 256 values of 6 bits in groups of 16, `x = d s (q - 32)`.
 
+use super::groups::{self, Batch, Groups, Quantizer, Rows, Weighting};
 use super::packed::{Packed, Slot, Zero};
-use super::{block, f16, packed};
-use crate::isa::Simd;
+use super::{Format, block, f16, packed, search};
+use crate::isa::{Isa, Simd};
 
 block::block! {
     /// Value `128 h + 64 n + l` has its low nibble at `n` of `ql[64 h + l]`; value `128 h + 32 s + l` its high bits at `2 s` of
@@ -102,6 +103,42 @@ impl Packed for Q6K {
                     simd.or(simd.and(simd.shift_right::<4>(b), low), simd.and(simd.shift_right::<2>(bits), high));
                 slot.set_codes(simd, four + 24, codes);
             }
+        }
+    }
+}
+
+/// Finds the blocks of rows.
+pub fn quantize(isa: Isa, rows: Rows, out: &mut [u8]) {
+    groups::quantize::<Q6K>(isa, rows, out);
+}
+
+/// What the value of the largest magnitude becomes.
+const CANDIDATES: [f32; 19] = search::candidates(-32.9, 0.1);
+
+impl Quantizer for Q6K {
+    const FORMAT: Format = Format::Q6K;
+
+    #[inline(always)]
+    fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
+        let groups = Groups::<S, 16>::load(simd, batch, Weighting::Square);
+        let scales = search::symmetric(simd, &groups, search::Whole(-32.0, 31.0), &CANDIDATES);
+        let (d, scales) = search::signed_multiples(groups::lanes(simd, scales), -128);
+        out[208..].copy_from_slice(&d.to_le_bytes());
+        let d = f16::to_f32(d);
+        let mut codes = [0; 256];
+        for (group, codes) in codes.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            out[192 + group] = scales[group] as u8;
+            let scale = d * f32::from(scales[group]);
+            groups::codes(simd, &batch.values[64 * group..][..64], (scale, 0.0), (-32.0, 31.0), codes);
+        }
+        let codes = codes.map(|code| (code + 32) as u8);
+        for (i, byte) in out[..128].iter_mut().enumerate() {
+            let first = 128 * (i / 64) + i % 64;
+            *byte = (codes[first] & 15) | codes[first + 64] << 4;
+        }
+        for (i, byte) in out[128..192].iter_mut().enumerate() {
+            let first = 128 * (i / 32) + i % 32;
+            *byte = (0..4).fold(0, |bits, part| bits | (codes[first + 32 * part] >> 4) << (2 * part));
         }
     }
 }

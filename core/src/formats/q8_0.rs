@@ -1,8 +1,9 @@
 //! `q8_0`: 32 values of 8 bits, `x = d q`.
 
+use super::groups::{self, Batch, Quantizer, Rows};
 use super::packed::{Packed, Slot, Zero};
-use super::{block, f16, packed};
-use crate::isa::Simd;
+use super::{Format, block, f16, packed, search};
+use crate::isa::{Isa, Simd};
 
 block::block! {
     /// Signed codes with one scale.
@@ -61,6 +62,31 @@ impl Packed for Q8_0 {
             }
         }
         packed::unpack_half_scales::<S, 34, 0>(simd, rows, stride, slot);
+    }
+}
+
+/// Finds the blocks of rows.
+pub fn quantize(isa: Isa, rows: Rows, out: &mut [u8]) {
+    groups::quantize::<Q8_0>(isa, rows, out);
+}
+
+impl Quantizer for Q8_0 {
+    const FORMAT: Format = Format::Q8_0;
+
+    #[inline(always)]
+    fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
+        let (blocks, _) = batch.values.as_chunks::<128>();
+        for (values, out) in blocks.iter().zip(out.chunks_exact_mut(34)) {
+            let first = simd.abs(simd.f32_from_bytes(simd.load_bytes(&values[..64])));
+            let second = simd.abs(simd.f32_from_bytes(simd.load_bytes(&values[64..])));
+            let d = search::half(simd.reduce_max(simd.max(first, second)) / 127.0);
+            out[..2].copy_from_slice(&d.to_le_bytes());
+            let mut codes = [0; 32];
+            groups::codes(simd, values, (f16::to_f32(d), 0.0), (-127.0, 127.0), &mut codes);
+            for (byte, code) in out[2..].iter_mut().zip(codes) {
+                *byte = code as u8;
+            }
+        }
     }
 }
 

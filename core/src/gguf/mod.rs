@@ -10,6 +10,7 @@ mod header;
 mod layout;
 mod map;
 mod metadata;
+mod output;
 mod quote;
 mod reader;
 mod sniff;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 pub use layout::Tensor;
 pub use metadata::Metadata;
+pub use output::{Output, OutputOptions};
 pub use quote::quoted;
 pub use value::{Array, StringArray, Value, ValueType};
 pub use writer::{Writer, WriterValue};
@@ -88,9 +90,39 @@ impl Gguf {
         self.files.get(tensor.file()).and_then(|file| file.get(tensor.range())).unwrap_or_default()
     }
 
+    /// The blocks of some rows of a tensor; an error if it has fewer.
+    pub fn rows(&self, tensor: &Tensor, first: usize, count: usize) -> Result<&[u8]> {
+        let range = rows_within(tensor, first, count)?;
+        Ok(self.bytes(tensor).get(range).unwrap_or_default())
+    }
+
+    /// Says that some rows of a tensor are not needed soon, so that they need not stay in this process's memory.
+    pub fn release(&self, tensor: &Tensor, first: usize, count: usize) -> Result<()> {
+        let range = rows_within(tensor, first, count)?;
+        if let Some(file) = self.files.get(tensor.file()) {
+            file.release(tensor.position() + range.start..tensor.position() + range.end);
+        }
+        Ok(())
+    }
+
     /// Size on disk, all shards together.
     pub fn size_bytes(&self) -> u64 {
         self.files.iter().map(|file| file.len() as u64).sum()
+    }
+}
+
+/// Where so many rows of a tensor lie among its bytes.
+fn rows_within(tensor: &Tensor, first: usize, count: usize) -> Result<std::ops::Range<usize>> {
+    let rows = tensor.rows();
+    match first.checked_add(count).filter(|&end| end <= rows) {
+        Some(end) => {
+            let row_bytes = tensor.size_bytes() / rows;
+            Ok(first * row_bytes..end * row_bytes)
+        }
+        None => Err(crate::Error::invalid_argument(format!(
+            "tensor {}: {count} rows from row {first} on; it has {rows}",
+            quoted(&tensor.name)
+        ))),
     }
 }
 

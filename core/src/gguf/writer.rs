@@ -11,7 +11,7 @@ use super::value::ValueType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::Format;
 
-const ALIGNMENT: usize = 32;
+pub(super) const ALIGNMENT: usize = 32;
 
 /// A metadata value as the file will hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,6 +199,22 @@ impl Writer {
         let mut out = BufWriter::new(File::create(path)?);
         self.write(&mut out, fill)?;
         out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+    }
+
+    /// The header up to the first tensor.
+    pub(super) fn padded_header(&self) -> Vec<u8> {
+        let mut header = self.header();
+        header.resize(header.len().next_multiple_of(ALIGNMENT), 0);
+        header
+    }
+
+    /// Name, bytes and bytes per row of each tensor.
+    pub(super) fn tensor_sizes(&self) -> Vec<(String, usize, usize)> {
+        let sizes = self.tensors.iter().map(|tensor| {
+            let rows: u64 = tensor.shape.iter().skip(1).product();
+            (tensor.name.clone(), tensor.size, tensor.size / rows as usize)
+        });
+        sizes.collect()
     }
 
     fn header(&self) -> Vec<u8> {

@@ -200,6 +200,15 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
         both!(_mm256_min_ps, a, b)
     }
     #[inline(always)]
+    fn select_less(self, a: F32, b: F32, x: F32, y: F32) -> F32 {
+        let less = cpu!([_mm256_cmp_ps::<_CMP_LT_OQ>(a[0], b[0]), _mm256_cmp_ps::<_CMP_LT_OQ>(a[1], b[1])]);
+        both!(_mm256_blendv_ps, y, x, less)
+    }
+    #[inline(always)]
+    fn sqrt(self, x: F32) -> F32 {
+        both!(_mm256_sqrt_ps, x)
+    }
+    #[inline(always)]
     fn abs(self, x: F32) -> F32 {
         let sign = cpu!([_mm256_set1_ps(-0.0); 2]);
         both!(_mm256_andnot_ps, sign, x)

@@ -158,6 +158,14 @@ impl Simd for Avx512Vnni {
         cpu!(_mm512_min_ps(a, b))
     }
     #[inline(always)]
+    fn select_less(self, a: __m512, b: __m512, x: __m512, y: __m512) -> __m512 {
+        cpu!(_mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), y, x))
+    }
+    #[inline(always)]
+    fn sqrt(self, x: __m512) -> __m512 {
+        cpu!(_mm512_sqrt_ps(x))
+    }
+    #[inline(always)]
     fn abs(self, x: __m512) -> __m512 {
         cpu!(_mm512_abs_ps(x))
     }

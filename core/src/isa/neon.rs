@@ -214,6 +214,14 @@ impl<P: Products> Simd for Neon<P> {
         each!(vminnmq_f32, a, b)
     }
     #[inline(always)]
+    fn select_less(self, a: F32, b: F32, x: F32, y: F32) -> F32 {
+        each!(vbslq_f32, each!(vcltq_f32, a, b), x, y)
+    }
+    #[inline(always)]
+    fn sqrt(self, x: F32) -> F32 {
+        each!(vsqrtq_f32, x)
+    }
+    #[inline(always)]
     fn abs(self, x: F32) -> F32 {
         each!(vabsq_f32, x)
     }

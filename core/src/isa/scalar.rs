@@ -223,6 +223,18 @@ impl Simd for Scalar {
         zip(a, b, |a, b| if a < b { a } else { b })
     }
     #[inline(always)]
+    fn select_less(self, a: F32, b: F32, x: F32, y: F32) -> F32 {
+        let mut out = y;
+        for i in 0..LANES {
+            out[i] = if a[i] < b[i] { x[i] } else { y[i] };
+        }
+        out
+    }
+    #[inline(always)]
+    fn sqrt(self, x: F32) -> F32 {
+        map(x, f32::sqrt)
+    }
+    #[inline(always)]
     fn abs(self, x: F32) -> F32 {
         map(x, f32::abs)
     }

@@ -97,6 +97,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// The smaller of each pair; with a NaN, either.
     fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `x` where `a < b`, else `y`.
+    fn select_less(self, a: Self::F32, b: Self::F32, x: Self::F32, y: Self::F32) -> Self::F32;
+    /// Square root.
+    fn sqrt(self, x: Self::F32) -> Self::F32;
     /// Without the sign.
     fn abs(self, x: Self::F32) -> Self::F32;
     /// Sum of the lanes.

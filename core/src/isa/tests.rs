@@ -67,6 +67,7 @@ impl Kernel for Everything<'_> {
         }
         let (u, v) = (s.load(x), s.load(y));
         exact_f32!(u, v, s.splat(1.5), s.add(u, v), s.sub(u, v), s.mul(u, v), s.div(u, v), s.max(u, v), s.min(u, v));
+        exact_f32!(s.select_less(u, v, s.splat(1.0), v), s.select_less(u, u, u, s.splat(2.0)), s.sqrt(s.abs(u)));
         exact_f32!(s.abs(u), s.to_f32(s.round(u)), s.to_f32(s.round(s.splat(2.5))), s.to_f32(s.splat_i32(-9)));
         exact_f32!(s.load_f16(halves), s.load_i8(signed), s.load_u8(&table), s.load_bf16_bytes(bytes));
         exact_f32!(s.splat_f16(halves[3]), s.splat_f16(halves[5]));

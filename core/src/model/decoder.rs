@@ -1,5 +1,6 @@
 //! The forward pass of a decoder: one text for all architectures, read from their descriptions.
 
+use super::importance::Collector;
 use super::kv_cache::{BLOCK, KvCache};
 use super::low_rank::{Inputs, ranks};
 use super::weights::{Layer, Projection};
@@ -77,6 +78,8 @@ pub(crate) struct Decoder {
     places: Vec<usize>, // (tokens): where the cache keeps them
     inputs: Inputs,
     attention: AttentionScratch,
+    /// Sums over the inputs of matrices, where they are wanted.
+    pub(crate) importance: Option<Collector>,
 }
 
 impl Decoder {
@@ -105,6 +108,7 @@ impl Decoder {
             places: memory::reserve(chunk, "scratch")?,
             inputs: Inputs::new(&model.weights, chunk)?,
             attention: AttentionScratch::new(pool.threads(), config.head_length, group)?,
+            importance: None,
             pool,
         })
     }
@@ -234,6 +238,7 @@ impl Decoder {
         let queries = &mut self.queries[..count * config.query_length()];
         let keys = &mut self.keys[..count * config.key_length()];
         let values = &mut self.values[..count * config.key_length()];
+        observe(&mut self.importance, &self.pool, normed, &[&layer.query, &layer.key, &layer.value]);
         let outputs = &mut [(&layer.query, &mut *queries), (&layer.key, &mut *keys), (&layer.value, &mut *values)];
         project(&self.pool, self.isa, model, &mut self.inputs, normed, outputs);
         check(interrupted)?;
@@ -270,6 +275,7 @@ impl Decoder {
         let attended = &mut self.attended[..count * config.query_length()];
         attend(&self.pool, self.isa, &attention, segments, queries, attended, &mut self.attention);
         let result = &mut self.normed[..count * config.embedding_length];
+        observe(&mut self.importance, &self.pool, attended, &[&layer.attention_output]);
         let outputs = &mut [(&layer.attention_output, &mut *result)];
         project(&self.pool, self.isa, model, &mut self.inputs, attended, outputs);
         if let Some(norms) = &layer.post_norms {
@@ -299,16 +305,24 @@ impl Decoder {
         let normed = &mut self.normed[..count * width];
         let (gate, up) = (&mut self.gate[..count * inner], &mut self.up[..count * inner]);
         rms_norm(&self.pool, self.isa, x, &layer.feed_forward_norm, epsilon, normed);
+        observe(&mut self.importance, &self.pool, normed, &[&layer.gate, &layer.up]);
         let outputs = &mut [(&layer.gate, &mut *gate), (&layer.up, &mut *up)];
         project(&self.pool, self.isa, model, &mut self.inputs, normed, outputs);
         check(interrupted)?;
         gated(&self.pool, self.isa, config.gate, gate, up, inner);
+        observe(&mut self.importance, &self.pool, gate, &[&layer.down]);
         project(&self.pool, self.isa, model, &mut self.inputs, gate, &mut [(&layer.down, &mut *normed)]);
         if let Some(norms) = &layer.post_norms {
             rms_norm_in_place(&self.pool, self.isa, normed, width, &norms.feed_forward, epsilon);
         }
         add(&self.pool, x, normed, width);
         Ok(())
+    }
+}
+
+fn observe(importance: &mut Option<Collector>, pool: &Pool, x: &[f32], projections: &[&Projection]) {
+    if let Some(importance) = importance {
+        importance.add(pool, x, projections);
     }
 }
 

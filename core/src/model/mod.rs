@@ -9,6 +9,7 @@ mod config;
 mod decoder;
 mod gemma2;
 mod gemma3;
+pub(crate) mod importance;
 mod keys;
 pub(crate) mod kv_cache;
 mod llama;
@@ -23,6 +24,7 @@ use std::sync::{Arc, OnceLock};
 
 pub use adapter::Adapter;
 pub use config::Config;
+pub use importance::Importance;
 pub use kv_cache::CacheFormat;
 
 pub(crate) use decoder::{Decoder, Segment, Wanted};

@@ -231,3 +231,42 @@ fn a_cache_larger_than_the_address_space_is_an_error_with_the_context_asked_for(
         assert!(error.message().contains(&context_length.to_string()), "{error}");
     }
 }
+
+#[test]
+fn importances_are_collected_from_when_they_are_asked_for() {
+    let Some(model) = model() else { return };
+    let mut session = session(&model, options(CacheFormat::F16));
+    session.embed(&PROMPT, Pooling::Mean, &never).unwrap();
+    assert!(session.importances().unwrap().is_empty());
+    session.collect_importances();
+    session.truncate(0);
+    session.embed(&PROMPT, Pooling::Mean, &never).unwrap();
+    let once = session.importances().unwrap();
+    assert_eq!(once.len(), 7 * model.config().block_count);
+    for found in &once {
+        let inner = if found.tensor.contains("ffn_down") { model.config().feed_forward_length } else { 64 };
+        assert_eq!((found.sums.len(), found.tokens), (inner, PROMPT.len()), "{}", found.tensor);
+        assert!(found.sums.iter().all(|&sum| sum > 0.0), "{}", found.tensor);
+    }
+    session.truncate(0);
+    session.embed(&PROMPT, Pooling::Mean, &never).unwrap();
+    for (twice, once) in session.importances().unwrap().iter().zip(&once) {
+        assert_eq!(twice.tokens, 2 * once.tokens);
+        assert!(twice.sums.iter().zip(&once.sums).all(|(twice, once)| (twice / once - 2.0).abs() < 1e-3));
+    }
+    session.collect_importances();
+    assert!(session.importances().unwrap().is_empty());
+}
+
+#[test]
+fn surprises_are_those_of_the_logits_of_the_last_step() {
+    let Some(model) = model() else { return };
+    let mut session = session(&model, options(CacheFormat::F16));
+    session.evaluate(&PROMPT[..39], Logits::All, &never).unwrap();
+    let found = session.surprises(&PROMPT[1..]).unwrap();
+    let expected = crate::sampler::log_probabilities(&session.logits()[..model.config().vocabulary_size], PROMPT[1], 0);
+    assert!((found[0] + f64::from(expected.chosen)).abs() < 1e-5);
+    let itself = session.compare(session.logits(), &PROMPT[1..]).unwrap();
+    assert!(itself.iter().zip(&found).all(|(c, &x)| c.surprise == x && c.divergence.abs() < 1e-6 && c.has_same_top));
+    assert!(session.surprises(&PROMPT).is_err());
+}

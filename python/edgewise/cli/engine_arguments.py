@@ -24,9 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="context length; 0: the model's",
     )
-    group.add_argument("-t", "--threads", type=whole, metavar="N", help="threads; what cannot run is clamped")
-    group.add_argument("-b", "--batch", type=whole, metavar="N", help="prompt tokens evaluated at once (512)")
-    group.add_argument("--isa", metavar="NAME", help="instruction set of the kernels; `edgewise doctor` lists them")
+    _add_computing(group)
     group.add_argument("--engine", choices=get_args(EngineName), help="native: the core; llamacpp: llama.cpp; auto")
     group.add_argument(
         "--gpu-layers",
@@ -68,8 +66,19 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_computing(parser: argparse.ArgumentParser) -> None:
+    """Declares those about the computation alone, for verbs that choose the rest themselves."""
+    _add_computing(parser.add_argument_group("engine"))
+
+
 def config(arguments: argparse.Namespace) -> EngineConfig:
     """The configuration that they ask for."""
     names = ["context_length", "threads", "batch", "isa", "engine", "gpu_layers", "key_format", "value_format", "draft"]
     names += ["sequences", "prompt_cache_bytes", "lora"]
-    return load_config({name: getattr(arguments, name) for name in names})
+    return load_config({name: getattr(arguments, name, None) for name in names})
+
+
+def _add_computing(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("-t", "--threads", type=whole, metavar="N", help="threads; what cannot run is clamped")
+    group.add_argument("-b", "--batch", type=whole, metavar="N", help="prompt tokens evaluated at once (512)")
+    group.add_argument("--isa", metavar="NAME", help="instruction set of the kernels; `edgewise doctor` lists them")
