@@ -104,11 +104,12 @@ class GgufWriter:
             tensors: (name, format, shape with columns first), in the order in which they will be written.
             copy: a file whose metadata comes first, exactly as it is; but for what describes its layout and its splits.
             replace: whether a file at the path is replaced by `finish`.
-            resume: whether an unfinished file is continued, if its header and `made_from` are the same.
+            resume: whether an unfinished file is continued; its header and `made_from` must be the same.
             made_from: 16 bytes, a digest of what the tensors are made from.
 
         Raises:
-            InvalidArgument: if there is a file already, or a value or shape does not fit.
+            InvalidArgument: if there is a file already, a value or shape does not fit, or what is to be resumed is of
+                other work.
             SystemRefused: if the file cannot be written, or another process writes it.
         """
 

@@ -18,7 +18,7 @@ const UNFINISHED: &[u8; 8] = b"unwhole\0";
 pub struct OutputOptions {
     /// Whether a file at the path is replaced; else it is an error.
     pub replace: bool,
-    /// Whether an earlier, unfinished output is continued, if it has the same header and the same `made_from`.
+    /// Whether an earlier, unfinished output is continued; it must have the same header and the same `made_from`.
     pub resume: bool,
     /// What the tensors are made from, in a digest of the caller.
     pub made_from: [u8; 16],
@@ -57,7 +57,14 @@ impl Output {
         header[..UNFINISHED.len()].copy_from_slice(UNFINISHED);
         header[UNFINISHED.len()..BEGINNING].copy_from_slice(&options.made_from);
         let tensors = writer.tensor_sizes();
-        let file = open_locked(&part).map_err(|error| refused(path, &error))?;
+        let mut file = open_locked(&part).map_err(|error| refused(path, &error))?;
+        if options.resume && !begins_as(&mut file, &header).map_err(|error| refused(path, &error))? {
+            return Err(Error::invalid_argument(format!(
+                "{} was begun from something else: another model, other formats or another version",
+                part.display()
+            ))
+            .with_hint("begin anew: without --resume"));
+        }
         let mut output = Self { path: path.to_owned(), part, file, beginning, tensors, at: (0, 0) };
         match output.begin(&header, options.resume) {
             Ok(at) => output.at = at,
@@ -153,14 +160,18 @@ fn open_locked(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Cuts the file after its last whole row and says where that is; none if its header is another.
-fn resume(file: &mut File, header: &[u8], tensors: &[(String, usize, usize)]) -> io::Result<Option<(usize, usize)>> {
+/// Whether the file has this header, or the beginning of it and no more.
+fn begins_as(file: &mut File, header: &[u8]) -> io::Result<bool> {
     let mut found = Vec::new();
+    file.rewind()?;
     file.take(header.len() as u64).read_to_end(&mut found)?;
-    if found != header {
-        return Ok(None);
-    }
-    let mut left = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX) - header.len();
+    Ok(header.starts_with(&found))
+}
+
+/// Cuts the file after its last whole row and says where that is; none if its header is not whole.
+fn resume(file: &mut File, header: &[u8], tensors: &[(String, usize, usize)]) -> io::Result<Option<(usize, usize)>> {
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    let Some(mut left) = length.checked_sub(header.len()) else { return Ok(None) };
     let mut keep = header.len();
     let mut at = (tensors.len(), 0);
     for (index, &(_, size, row)) in tensors.iter().enumerate() {
@@ -276,15 +287,31 @@ mod tests {
     fn what_was_made_otherwise_is_not_resumed() {
         let folder = Folder::new("otherwise");
         let path = folder.0.join("x.gguf");
-        let position = |writer: &Writer, made_from| {
-            let mut output = Output::create(&declared(), &path, OutputOptions::default()).unwrap();
-            output.write(&data()[..40]).unwrap();
-            drop(output);
-            Output::create(writer, &path, OutputOptions { made_from, ..resumed() }).unwrap().position()
+        let mut output = Output::create(&declared(), &path, OutputOptions::default()).unwrap();
+        output.write(&data()[..40]).unwrap();
+        drop(output);
+        let resumed = |writer: &Writer, made_from| {
+            Output::create(writer, &path, OutputOptions { made_from, ..resumed() }).map(|output| output.position())
         };
-        assert_eq!(position(&declared(), [0; 16]), (0, 40));
-        assert_eq!(position(&declared(), [1; 16]), (0, 0));
-        assert_eq!(position(&declared().set("general.name", "y"), [0; 16]), (0, 0));
+        for result in [resumed(&declared(), [1; 16]), resumed(&declared().set("general.name", "y"), [0; 16])] {
+            let error = result.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+            assert!(error.message().contains("x.gguf.part was begun from something else"), "{error}");
+        }
+        assert_eq!(resumed(&declared(), [0; 16]), Ok((0, 40)));
+    }
+
+    #[test]
+    fn a_header_cut_anywhere_is_begun_anew() {
+        let folder = Folder::new("header");
+        let path = folder.0.join("x.gguf");
+        drop(Output::create(&declared(), &path, OutputOptions::default()).unwrap());
+        let header = std::fs::read(folder.0.join("x.gguf.part")).unwrap();
+        for length in 0..header.len() {
+            std::fs::write(folder.0.join("x.gguf.part"), &header[..length]).unwrap();
+            assert_eq!(Output::create(&declared(), &path, resumed()).unwrap().position(), (0, 0));
+        }
+        assert_eq!(std::fs::read(folder.0.join("x.gguf.part")).unwrap(), header);
     }
 
     #[test]
