@@ -20,7 +20,7 @@ LEVELS: list[set[str]] = [
     {"cli"},
     {"llama"},
     {"dropin"},
-    {"evaluate"},
+    {"convert", "evaluate"},
     {"quantize"},
     {"chat", "engine"},
     {"config"},

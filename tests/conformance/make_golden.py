@@ -91,12 +91,12 @@ def _run(case: Case, seed: int) -> _Figures:
         # llama.cpp rounds the activations to bf16 where the weights are bf16: twice the tolerance by itself.
         oracle_files = exact_files if case.name.endswith("-bf16") else files
         rows, tokens = [], []
-        with Oracle(oracle_files.model, case.context_length, oracle_files.adapters) as oracle:
+        with Oracle(oracle_files.model, case.context_length, adapters=oracle_files.adapters) as oracle:
             rows.append(oracle.evaluate(prompt(case)))
             for _ in range(STEPS):
                 tokens.append(int(rows[-1][-1].argmax()))
                 rows.append(oracle.evaluate(tokens[-1:]))
-        with Oracle(exact_files.model, case.context_length, exact_files.adapters) as oracle:
+        with Oracle(exact_files.model, case.context_length, adapters=exact_files.adapters) as oracle:
             exact = [oracle.evaluate(prompt(case)), *(oracle.evaluate([token]) for token in tokens)]
     return _Figures(tokens, np.concatenate(rows), np.concatenate(exact), sha256)
 

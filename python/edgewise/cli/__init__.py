@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 VERBS: dict[str, str] = {
     "run": "Answer a prompt, or chat at a terminal.",
     "show": "Say what is inside a model file.",
+    "convert": "Make a GGUF file of a model folder from the Hugging Face hub.",
     "eval": "Measure how well a model predicts a text, and how far it is from another.",
     "imatrix": "Measure on a text which weights matter, for quantization.",
     "doctor": "Say what was found on this machine, and what Edgewise chose.",

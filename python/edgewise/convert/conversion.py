@@ -1,0 +1,199 @@
+"""A model folder into a GGUF file: everything is read and checked first, then written tensor by tensor in one pass."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from edgewise import _core
+from edgewise.convert.fields import read_json
+from edgewise.convert.lora import CONFIG as ADAPTER_CONFIG
+from edgewise.convert.lora import open_adapter
+from edgewise.convert.merging import Merged, check_fit, merged_bands
+from edgewise.convert.model_config import ModelConfig, read_config, size_label
+from edgewise.convert.safetensors import Checkpoint
+from edgewise.convert.sampling import sampling_metadata
+from edgewise.convert.vocabulary import tokenizer_metadata
+from edgewise.convert.weights import Band, Weight, plan_weights
+from edgewise.convert.writing import Output, Planned, write
+from edgewise.errors import EdgewiseError, InternalError, ModelFileError, UnsupportedError
+from edgewise.quantize.mixes import Mix, named_mix
+from edgewise.quantize.recipe import ModelFacts, choose
+from edgewise.quantize.roles import Tensor
+
+if TYPE_CHECKING:
+    from edgewise.convert.metadata import Metadata
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Takes the bytes of weights that are read, and all of them."""
+
+_QUANTIZATION_VERSION = 2  # of ggml's block formats
+
+
+@dataclass(frozen=True)
+class Options:
+    """What may be chosen.
+
+    Args:
+        format: a format or a mix of formats; by default 16 bits, as the weights have them.
+        replace: whether a file at the output's path is replaced.
+        threads: how many threads encode; 0 chooses.
+        name: what the model is called; by default as its folder is.
+        pre_tokenizer: name of the pre-tokenizer, where the folder has one that is not known.
+        adapters: folders of LoRA adapters to merge in, and how strongly each counts.
+    """
+
+    format: str | None = None
+    replace: bool = False
+    threads: int = 0
+    name: str | None = None
+    pre_tokenizer: str | None = None
+    adapters: tuple[tuple[Path, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written.
+
+    Attributes:
+        path: the file.
+        architecture: as the file names it.
+        parameters: how many weights.
+        size_bytes: of the file.
+        formats: how many tensors each format has.
+        notes: what the file cannot say, and what was left out.
+    """
+
+    path: Path
+    architecture: str
+    parameters: int
+    size_bytes: int
+    formats: dict[str, int]
+    notes: list[str]
+
+    def data(self) -> dict[str, object]:
+        """For programs."""
+        return {**asdict(self), "path": str(self.path)}
+
+
+def convert_model(folder: Path, path: Path | None, options: Options, progress: Progress | None = None) -> Report:
+    """Writes the model in a folder as a GGUF file.
+
+    Args:
+        folder: config.json, weights in safetensors files, a tokenizer.
+        path: the file to write; by default it is called as the folder and the format, and goes into the current folder.
+        options: what may be chosen.
+        progress: told how far it is.
+
+    Raises:
+        ModelFileError: if a part is missing, malformed or does not fit the rest; nothing is left at `path` then.
+        UnsupportedError: if the model is one that is not converted.
+        InvalidArgument: if the file exists already, or an option is unknown.
+        SystemRefused: if the disk is full, or refuses otherwise.
+    """
+    if (folder / ADAPTER_CONFIG).exists() and not (folder / "config.json").exists():
+        raise UnsupportedError(f"{folder} is a LoRA adapter", hint="name the folder of its base model: --base DIR")
+    if not (folder / "config.json").exists():
+        raise ModelFileError(f"{folder} is no model folder: it has no config.json")
+    mix = None if options.format is None else named_mix(options.format)
+    config = read_config(read_json(folder / "config.json"))
+    with contextlib.ExitStack() as stack:
+        checkpoint = stack.enter_context(Checkpoint(folder))
+        weights, left_out = plan_weights(config, checkpoint.tensors)
+        adapters = [Merged(open_adapter(adapter), strength) for adapter, strength in options.adapters]
+        for entry in adapters:
+            stack.enter_context(entry.adapter.checkpoint)
+        if adapters:
+            check_fit(weights, adapters)
+        tokenizer, vocabulary = tokenizer_metadata(folder, config.sizes["vocabulary"], options.pre_tokenizer)
+        mix = mix or _mix_of(weights)
+        path = path or Path(f"{folder.resolve().name}-{mix.name}.gguf")
+        metadata = _general(folder, options.name, config, weights, mix, strips=vocabulary.strips)
+        metadata |= sampling_metadata(folder) | config.metadata | tokenizer
+        threads = options.threads or _core.choose_threads().threads
+
+        def bands_of(weight: Weight) -> Iterator[Band]:
+            return merged_bands(weight, checkpoint, adapters, threads)
+
+        planned = _planned(config, weights, mix, bands_of)
+        write(Output(path, options.replace, threads), metadata, planned, progress)
+    _check(path)
+    notes = [*config.notes]
+    if left_out:
+        notes.append(f"{len(left_out)} tensors are no part of the text model and were left out, such as {left_out[0]}")
+    if vocabulary.ignored:
+        notes.append(f"{vocabulary.ignored} added tokens were left out: the model has no rows for them")
+    return Report(
+        path,
+        config.architecture.name,
+        _parameters(weights),
+        path.stat().st_size,
+        dict(Counter(tensor.format for tensor in planned)),
+        notes,
+    )
+
+
+def _mix_of(weights: list[Weight]) -> Mix:
+    """The 16 bits that most matrices have; of 32 bits, those that keep the most digits."""
+    stored = Counter(weight.stored_format for weight in weights if not weight.is_vector)
+    return named_mix("bf16" if stored.most_common(1)[0][0] == "bf16" else "f16")
+
+
+def _planned(
+    config: ModelConfig, weights: list[Weight], mix: Mix, bands_of: Callable[[Weight], Iterator[Band]]
+) -> list[Planned]:
+    tensors = tuple(
+        Tensor(weight.name, "f32" if weight.is_vector else weight.stored_format, weight.shape) for weight in weights
+    )
+    facts = ModelFacts(
+        config.architecture.name, config.block_count, config.head_count, config.head_count_kv, 0, tensors
+    )
+    choices = choose(facts, mix)
+    return [
+        Planned(
+            weight.name,
+            weight.source.name if weight.source else weight.name,
+            choices[weight.name].format,
+            weight.shape,
+            lambda weight=weight: bands_of(weight),  # type: ignore[misc]  # each its own
+        )
+        for weight in weights
+    ]
+
+
+def _general(
+    folder: Path, name: str | None, config: ModelConfig, weights: list[Weight], mix: Mix, *, strips: bool
+) -> Metadata:
+    name = name or folder.resolve().name
+    # Engines know by the name alone that the special tokens of Phi 3 take in the white space behind them.
+    if config.architecture.name == "phi3" and strips and "phi-3" not in name.lower() and "phi3" not in name.lower():
+        name = f"Phi-3 {name}"
+    return {
+        "general.architecture": config.architecture.name,
+        "general.type": "model",
+        "general.name": name,
+        "general.size_label": size_label(_parameters(weights)),
+        "general.file_type": mix.file_type,
+        "general.quantization_version": _QUANTIZATION_VERSION,
+    }
+
+
+def _parameters(weights: list[Weight]) -> int:
+    return sum(weight.values_count for weight in weights if weight.source is not None)
+
+
+def _check(path: Path) -> None:
+    """Opens what was written; a file that the core does not run is our bug, or a wrong name of a pre-tokenizer."""
+    try:
+        file = _core.ModelFile(path)
+        _core.Tokenizer(file)
+        _core.Model(file)
+    except EdgewiseError as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, UnsupportedError):
+            raise
+        raise InternalError(f"the converted file is not sound: {error.message}") from error

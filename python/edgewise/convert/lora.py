@@ -1,0 +1,145 @@
+"""LoRA adapters as PEFT saves them: what they add to which tensor.
+
+A pair of matrices a (rank, inputs) and b (outputs, rank) adds `scale * b a` to a matrix (outputs, inputs).
+
+Source: PEFT's `LoraConfig` and the names of its state dictionaries.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgewise.convert.fields import Fields, read_json
+from edgewise.convert.safetensors import Checkpoint, StoredTensor
+from edgewise.errors import ModelFileError, UnsupportedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+
+_NAME = re.compile(r"^(.*)\.lora_(embedding_)?([AB])(?:\.\w+)??(?:\.weight)?$")
+# Where a layer's name, or that of a tensor outside of layers, begins.
+_KEY = re.compile(r"(?:^|\.)(layers\.\d+\.[\w.]+|embed_tokens|lm_head)$")
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """What is added to one matrix.
+
+    Attributes:
+        a: (rank, inputs); of an embedding (rank, tokens).
+        b: (outputs, rank); of an embedding (width, rank).
+        rank: their common length.
+        alpha: `scale` times the rank.
+        is_embedding: whether rows of the matrix are tokens, so that what is added is the transpose of `b a`.
+    """
+
+    a: StoredTensor
+    b: StoredTensor
+    rank: int
+    alpha: float
+    is_embedding: bool
+
+    @property
+    def scale(self) -> float:
+        """What the product is multiplied by."""
+        return self.alpha / self.rank
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the matrix that it is added to, rows first."""
+        outputs, inputs = self.b.shape[0], self.a.shape[1]
+        return (inputs, outputs) if self.is_embedding else (outputs, inputs)
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA adapter.
+
+    Attributes:
+        checkpoint: where its matrices are.
+        changes: what is added, by the key of the matrix: `layers.0.self_attn.q_proj.weight`.
+        base: what it calls the model that it belongs to.
+    """
+
+    checkpoint: Checkpoint
+    changes: dict[str, LowRank]
+    base: str | None
+
+
+def open_adapter(folder: Path) -> Adapter:
+    """Reads an adapter folder; `checkpoint` is to be closed.
+
+    Raises:
+        ModelFileError: if a file or half of a pair is missing, or shapes do not fit.
+        UnsupportedError: if it changes more than products, or is no LoRA adapter.
+    """
+    values = read_json(folder / CONFIG)
+    config = Fields(values, CONFIG)
+    _refuse_other_kinds(config)
+    rank, alpha = config.whole("r"), config.number("lora_alpha")
+    checkpoint = Checkpoint(folder, WEIGHTS)
+    halves: dict[tuple[str, str, bool], dict[str, StoredTensor]] = {}
+    for name, tensor in checkpoint.tensors.items():
+        match = _NAME.match(name)
+        key = _KEY.search(match[1]) if match else None
+        if match is None or key is None:
+            raise UnsupportedError(f'{WEIGHTS}: tensor "{name}" is no half of a LoRA pair')
+        halves.setdefault((match[1], f"{key[1]}.weight", bool(match[2])), {})[match[3]] = tensor
+    changes = {}
+    for (module, weight, is_embedding), pair in halves.items():
+        if len(pair) < 2:
+            raise ModelFileError(f'{WEIGHTS}: "{module}" has lora_{next(iter(pair))}, and not the other half')
+        own_rank = _of_pattern(config, "rank_pattern", module, rank)
+        own_alpha = _of_pattern(config, "alpha_pattern", module, alpha)
+        changes[weight] = _pair(pair, module, own_alpha, own_rank, is_embedding, config)
+    if not changes:
+        raise ModelFileError(f"{folder / WEIGHTS} has no tensors")
+    return Adapter(checkpoint, changes, config.get("base_model_name_or_path"))
+
+
+def _pair(
+    pair: dict[str, StoredTensor], module: str, alpha: float, rank: float, is_embedding: bool, config: Fields
+) -> LowRank:
+    a, b = pair["A"], pair["B"]
+    is_sound = len(a.shape) == len(b.shape) == 2 and a.shape[0] == b.shape[1] == rank
+    if not is_sound:
+        found = " and ".join(" x ".join(map(str, half.shape)) for half in (a, b))
+        raise ModelFileError(f'{WEIGHTS}: the pair of "{module}" is {found}; {CONFIG} says rank {rank}')
+    if config.flag("use_rslora", False):
+        alpha *= math.sqrt(rank)  # which divides by the root of the rank
+    return LowRank(a, b, int(rank), alpha, is_embedding)
+
+
+def _refuse_other_kinds(config: Fields) -> None:
+    if config.text("peft_type", "LORA") != "LORA":
+        raise UnsupportedError(f"{CONFIG}: an adapter of type {config.get('peft_type')}; LORA is converted")
+    wrong = {"use_dora": config.flag("use_dora", False), "fan_in_fan_out": config.flag("fan_in_fan_out", False)}
+    wrong["bias"] = config.text("bias", "none") != "none"
+    wrong["modules_to_save"] = bool(config.get("modules_to_save"))
+    for name, is_wrong in wrong.items():
+        if is_wrong:
+            raise UnsupportedError(f'{CONFIG}: "{name}" is set, which only a whole model can say', hint=_MERGE)
+
+
+_MERGE = "merge it with PEFT (merge_and_unload), save the model, and convert that"
+
+
+def _of_pattern(config: Fields, name: str, module: str, usual: float) -> float:
+    """The value for a module: that of the first pattern which its name ends with, or the usual one."""
+    patterns: Any = config.get(name) or {}
+    if not isinstance(patterns, dict):
+        raise config.wrong(name, "an object is needed")
+    for pattern in patterns:
+        try:
+            is_meant = re.search(rf"(^|.*\.){pattern}$", module)
+        except re.error as error:
+            raise config.wrong(name, f"{pattern!r} is no regular expression") from error
+        if is_meant:
+            return Fields(patterns, f"{CONFIG}, {name}").number(pattern)
+    return usual

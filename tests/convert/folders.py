@@ -1,0 +1,75 @@
+"""Model folders written without transformers: the same bytes of weights that it had."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert.cases import Case, weights
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor to be stored: its dtype as safetensors spells it, its shape and its bytes."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes
+
+
+def stored(values: np.ndarray[Any, np.dtype[np.float32]], dtype: str) -> Stored:
+    """Floats in a dtype; bf16 by cutting off, so that every such value is one of both."""
+    if dtype == "BF16":
+        data = (np.ascontiguousarray(values, "<f4").view("<u4") >> np.uint32(16)).astype("<u2").tobytes()
+    else:
+        data = values.astype({"F32": "<f4", "F16": "<f2"}[dtype]).tobytes()
+    return Stored(dtype, values.shape, data)
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Stored]) -> None:
+    """A safetensors file."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    offset = 0
+    for name, tensor in tensors.items():
+        end = offset + len(tensor.data)
+        header[name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(tensor.data for tensor in tensors.values()))
+
+
+def write_shards(folder: Path, tensors: Mapping[str, Stored], count: int) -> None:
+    """Weights in several files and their index, or in one."""
+    if count == 1:
+        write_safetensors(folder / "model.safetensors", tensors)
+        return
+    names = sorted(tensors)
+    files = {name: f"model-{1 + i * count // len(names):05}-of-{count:05}.safetensors" for i, name in enumerate(names)}
+    for file in set(files.values()):
+        write_safetensors(folder / file, {name: tensors[name] for name in names if files[name] == file})
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": files}))
+
+
+def tensors_of(case: Case, shapes: Mapping[str, list[int]], seed: int) -> dict[str, Stored]:
+    """All tensors of a case."""
+    return {name: stored(weights(case, name, tuple(shape), seed), case.dtype) for name, shape in shapes.items()}
+
+
+def write_folder(folder: Path, case: Case, figures: Mapping[str, Any]) -> Path:
+    """The model folder of a case, as its figures say that transformers saved it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(figures["config"]))
+    write_shards(folder, tensors_of(case, figures["tensors"], figures["seed"]), case.shards)
+    for path in (GOLDEN / "tokenizers" / case.tokenizer).iterdir():
+        shutil.copy(path, folder / path.name)
+    return folder

@@ -1,0 +1,130 @@
+"""Run transformers on every case and store its figures. By hand, never in CI.
+
+    cd tests && PYTHONPATH=../benchmarks python -m convert.make_golden
+
+Needs `torch` (it runs on the CPU), `transformers`, `peft`, `sentencepiece`, `gguf` and `numpy`, and the folder that
+EDGEWISE_TEST_DATA names. Tokenizers are trained only where the repository has none yet. For each case it looks for a
+seed with which every greedy choice has a margin that no difference within the tolerance can turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from convert.cases import CASES, POSITIONS, PROMPT_LENGTH, STEPS, TOLERANCE, Case, prompt
+from convert.folders import GOLDEN, tensors_of, write_folder
+from convert.texts import TEXTS, digest, parts
+from convert.train_tokenizers import train_tokenizers
+
+_MOST_SEEDS = 500
+_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+
+def main() -> None:
+    """Make the figures of all cases, or of those named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="cases to make again; all without names")
+    names = parser.parse_args().names or list(CASES)
+    data = Path(os.environ["EDGEWISE_TEST_DATA"])
+    train_tokenizers(GOLDEN / "tokenizers", data / "text" / "tinyshakespeare.txt")
+    path, logits_path = GOLDEN / "figures.json", GOLDEN / "logits.npz"
+    figures = json.loads(path.read_text())["cases"] if path.exists() else {}
+    arrays = dict(np.load(logits_path)) if logits_path.exists() else {}
+    for name in names:
+        figures[name], arrays[name] = _make(CASES[name])
+        print(name, "seed", figures[name]["seed"])
+    np.savez_compressed(logits_path, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
+    record = {"oracle": f"transformers {transformers.__version__}, torch {torch.__version__}", "cases": figures}
+    path.write_text(_lines(record) + "\n")
+    (GOLDEN / "texts.json").write_text(_lines(_tokens(data)) + "\n")
+
+
+def _lines(values: dict[str, Any], depth: int = 3) -> str:
+    """JSON with a line for each value `depth` levels down."""
+    if depth == 0:
+        return json.dumps(values)
+    parts = [
+        f"{json.dumps(key)}: {_lines(value, depth - 1) if isinstance(value, dict) else json.dumps(value)}"
+        for key, value in values.items()
+    ]
+    return "{" + ",\n".join(parts) + "}"
+
+
+def _make(case: Case) -> tuple[dict[str, Any], npt.NDArray[np.float32]]:
+    config = AutoConfig.for_model(case.model_type, **case.settings)
+    for seed in count(1):
+        with tempfile.TemporaryDirectory() as folder:
+            figures = _save(case, config, seed, Path(folder))
+            rows, tokens = _run(case, Path(folder))
+        if len(tokens) == STEPS and len(set(tokens)) >= 8:
+            return {**figures, "tokens": tokens, "range": _spread(rows)}, rows[list(POSITIONS)]
+        if seed == _MOST_SEEDS:
+            raise RuntimeError(f"{case.name}: no seed up to {seed} gives figures that say something")
+    raise AssertionError
+
+
+def _save(case: Case, config: Any, seed: int, folder: Path) -> dict[str, Any]:
+    """Saves the model as transformers does, and makes sure that the tests' own folder holds the same."""
+    model = AutoModelForCausalLM.from_config(config, dtype=_DTYPES[case.dtype])
+    shapes = {name: list(parameter.shape) for name, parameter in model.named_parameters()}
+    with torch.no_grad():
+        for name, tensor in tensors_of(case, shapes, seed).items():
+            values = torch.frombuffer(bytearray(tensor.data), dtype=_DTYPES[case.dtype])
+            model.get_parameter(name).copy_(values.reshape(tensor.shape))
+    model.save_pretrained(folder, max_shard_size="10GB" if case.shards == 1 else "60KB")
+    figures = {"seed": seed, "tensors": shapes, "config": json.loads((folder / "config.json").read_text())}
+    for path in folder.glob("*.safetensors*"):
+        if path.suffix == ".safetensors":
+            with safetensors.safe_open(path, framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118  no mapping
+                    assert torch.equal(file.get_tensor(name), model.get_parameter(name)), name
+        path.unlink()
+    write_folder(folder, case, figures)
+    return figures
+
+
+def _run(case: Case, folder: Path) -> tuple[npt.NDArray[np.float32], list[int]]:
+    """Logits of the prompt and of the 64 tokens after it, without a cache, in f32; fewer where a choice is too close."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    tokens = prompt(case)
+    with torch.no_grad():
+        rows = [model(torch.tensor([tokens]), use_cache=False).logits[0].numpy()]
+        for _ in range(STEPS):
+            best = np.sort(rows[-1][-1])
+            if best[-1] - best[-2] <= 2.5 * TOLERANCE * _spread(rows[0]):
+                break
+            tokens.append(int(rows[-1][-1].argmax()))
+            rows.append(model(torch.tensor([tokens]), use_cache=False).logits[0, -1:].numpy())
+    return np.concatenate(rows), tokens[PROMPT_LENGTH:]
+
+
+def _spread(rows: npt.NDArray[np.float32]) -> float:
+    return float(rows.max() - rows.min())
+
+
+def _tokens(data: Path) -> dict[str, dict[str, list[str]]]:
+    """For each tokenizer and text, a digest of the tokens of each part."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for folder in sorted((GOLDEN / "tokenizers").iterdir()):
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        found[folder.name] = {
+            text: [digest(tokenizer(part)["input_ids"]) for part in parts(data, text)] for text in TEXTS
+        }
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""The texts whose tokens are compared, in parts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+TEXTS = (
+    "vocab/ggml-vocab-llama-bpe.gguf.inp",
+    "text/tinyshakespeare.txt",
+    "text/wikitext2-test.txt",
+    "text/war-and-peace.txt",
+)
+_LARGEST_PART = 100_000
+_MOST_PARTS = 4
+
+
+def parts(data: Path, text: str) -> list[str]:
+    """The cases of a fixture, or the first parts of a long text.
+
+    Args:
+        data: the folder with shared data.
+        text: one of `TEXTS`.
+    """
+    content = (data / text).read_bytes().decode()
+    if text.endswith(".inp"):
+        return content.split("\n__ggml_vocab_test__\n")
+    return [content[at * _LARGEST_PART : (at + 1) * _LARGEST_PART] for at in range(_MOST_PARTS)]
+
+
+def digest(tokens: Sequence[int]) -> str:
+    """A few digits that change with any token."""
+    return hashlib.sha256(b"".join(token.to_bytes(4, "little") for token in tokens)).hexdigest()[:8]
