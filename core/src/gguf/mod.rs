@@ -18,7 +18,7 @@ mod value;
 mod writer;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 pub use layout::Tensor;
 pub use metadata::Metadata;
@@ -37,6 +37,7 @@ pub struct Gguf {
     files: Vec<Arc<Bytes>>,
     metadata: Metadata,
     tensors: Tensors,
+    mapped: Once,
 }
 
 impl Gguf {
@@ -65,7 +66,7 @@ impl Gguf {
             first.get_or_insert(shard.metadata);
         }
         let metadata = first.ok_or_else(|| crate::Error::invalid_argument("a model has at least one file"))?;
-        Ok(Self { files, metadata, tensors: Tensors::new(tensors)? })
+        Ok(Self { files, metadata, tensors: Tensors::new(tensors)?, mapped: Once::new() })
     }
 
     /// The key-value pairs of the file, of the first one if it is split.
@@ -86,6 +87,11 @@ impl Gguf {
     /// The blocks of a tensor of this file, row after row; empty for a tensor of another file that does not fit here.
     pub fn bytes(&self, tensor: &Tensor) -> &[u8] {
         self.files.get(tensor.file()).and_then(|file| file.get(tensor.range())).unwrap_or_default()
+    }
+
+    /// Maps what the system has of the files in memory, so that the first reader of every page need not.
+    pub fn map_cached(&self) {
+        self.mapped.call_once(|| self.files.iter().for_each(|file| file.map_cached()));
     }
 
     /// Size on disk, all shards together.
