@@ -128,6 +128,7 @@ impl Session {
         let cache = KvCache::new(model.config(), capacity, options.keys, options.values)?;
         let decoder = Decoder::new(&model, options.context_length, options.batch, options.isa, options.threads)?;
         let sequences = Sequences::new(cache.block_count());
+        model.gguf().map_cached();
         Ok(Self { model, options, decoder, cache, sequences, logits: Vec::new(), rows: Vec::new() })
     }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewise import _core
+from edgewise.background import Background
 from edgewise.config import LARGEST
 from edgewise.engine.answer import Answer
 from edgewise.engine.draft_model import DraftModel, open_draft_model
@@ -45,7 +46,7 @@ class NativeEngine(Engine):
         self._path = path
         self._file = _core.ModelFile(str(path))
         self.model = _core.Model(self._file, adapters=[(path, float(scale)) for path, scale in config.lora])
-        self.tokenizer = _core.Tokenizer(self._file)
+        tokenizer = Background(lambda: _core.Tokenizer(self._file))
         self._session: _core.Session | None = _core.Session(
             self.model,
             context_length=config.context_for(self.model.context_length),
@@ -56,6 +57,7 @@ class NativeEngine(Engine):
             threads=min(config.threads, LARGEST),
             sequences=config.sequences,
         )
+        self.tokenizer = tokenizer.result()
         self._prompt_cache: PromptCache | None = None
         if config.prompt_cache_bytes != 0:
             self.cache_prompts(config.prompt_folder(), config.prompt_cache_bytes)
