@@ -140,4 +140,4 @@ impl Fnv {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
