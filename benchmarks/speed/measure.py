@@ -52,7 +52,7 @@ def measure(job: Job, peers: Sequence[Peer]) -> Measured:
     runs: dict[str, list[Figures]] = {OWN: [], **{peer.label: [] for peer in peers}}
     for index in range(job.rounds):
         _say(f"{', '.join(job.parts)}: {job.path.stem}, round {index + 1} of {job.rounds}")
-        ceilings.append(measure_ceilings(job.isa, job.threads, work.bytes_per_token))
+        ceilings.append(measure_ceilings(job.isa, job.threads, job.path))
         found = _run(sys.executable, "edgewise", job)
         facts = found["facts"]
         runs[OWN].append(found["figures"])

@@ -6,6 +6,7 @@ mod formats;
 mod machine;
 mod sampling;
 mod session;
+mod speculation;
 mod token;
 mod tokenizer;
 
@@ -24,6 +25,8 @@ mod _core {
     use crate::sampling::{Sampler, TextStream};
     #[pymodule_export]
     use crate::session::{Model, Session};
+    #[pymodule_export]
+    use crate::speculation::{Controller, Speculation};
     #[pymodule_export]
     use crate::tokenizer::Tokenizer;
 

@@ -11,6 +11,7 @@ pub mod kernels;
 pub mod model;
 pub mod sampler;
 pub mod session;
+pub mod speculation;
 pub mod text;
 pub mod threads;
 pub mod tokenizer;

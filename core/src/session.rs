@@ -168,6 +168,34 @@ impl Session {
         self.step(&[Work { sequence: Self::MAIN, tokens, wanted }], interrupted)
     }
 
+    /// Appends `tokens` and guesses of what follows them to the main sequence, and has the next token chosen from logits, and
+    /// the one behind it for every guess that was right. Wrong guesses are forgotten again.
+    ///
+    /// The tokens chosen, the last of which is not evaluated.
+    pub fn verify(
+        &mut self,
+        tokens: &[u32],
+        guesses: &[u32],
+        interrupted: &(dyn Fn() -> bool + Sync),
+        mut choose: impl FnMut(&[f32]) -> u32,
+    ) -> Result<Vec<u32>> {
+        let wanted = if guesses.is_empty() { Logits::Last } else { Logits::All };
+        self.evaluate(&[tokens, guesses].concat(), wanted, interrupted)?;
+        let rows = self.logits().chunks_exact(self.model.config().vocabulary_size);
+        let mut chosen = Vec::new();
+        for (i, logits) in rows.rev().take(guesses.len() + 1).rev().enumerate() {
+            let token = choose(logits);
+            chosen.push(token);
+            if guesses.get(i) != Some(&token) {
+                break;
+            }
+        }
+        if chosen.len() <= guesses.len() {
+            self.truncate(self.len() - guesses.len() + chosen.len() - 1);
+        }
+        Ok(chosen)
+    }
+
     /// Appends tokens to several sequences, each of which occurs once, and keeps the logits that are wanted; those of
     /// earlier steps are gone.
     ///

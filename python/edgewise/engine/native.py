@@ -14,7 +14,6 @@ from edgewise.engine.answer import Answer
 from edgewise.engine.draft_model import DraftModel, open_draft_model
 from edgewise.engine.prompt_cache import PromptCache
 from edgewise.engine.protocol import Engine, GenerateOptions
-from edgewise.engine.speculation import Controller, NGramDrafter, Speculation
 from edgewise.engine.turns import Turns
 from edgewise.errors import ContextFull, InvalidArgument
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from edgewise.config import EngineConfig
-    from edgewise.engine.speculation import Drafter
+    from edgewise.engine.draft_model import Drafter
 
 
 class NativeEngine(Engine):
@@ -61,10 +60,11 @@ class NativeEngine(Engine):
         if config.prompt_cache_bytes != 0:
             self.cache_prompts(config.prompt_folder(), config.prompt_cache_bytes)
         self._turns = Turns()
-        self._draft: Callable[[], Speculation] | None = None
+        self._controller: _core.Controller | None = None
+        self._make_drafter: Callable[[], Drafter] | None = None
         self._draft_engine: NativeEngine | None = None
         if config.draft == "ngram":
-            self.draft_with(NGramDrafter)
+            self._controller = _core.Controller()
         elif config.draft != "off":
             draft_engine = self._draft_engine = open_draft_model(config.draft, self, config)
             self.draft_with(lambda: DraftModel(draft_engine))
@@ -111,14 +111,17 @@ class NativeEngine(Engine):
         """Who may use the session now."""
         return self._turns
 
-    def speculation(self) -> Speculation | None:
+    def speculation(self, prompt: Sequence[int]) -> _core.Speculation | None:
         """What guesses the next tokens of an answer; none if that is off."""
-        return self._draft() if self._draft is not None else None
+        return None if self._controller is None else _core.Speculation(self._controller, self.tokenizer, prompt)
+
+    def drafter(self) -> Drafter | None:
+        """Where an answer's guesses come from; None if the text itself is all."""
+        return None if self._make_drafter is None else self._make_drafter()
 
     def draft_with(self, make: Callable[[], Drafter]) -> None:
-        """Lets another drafter guess; `make` is called for each answer."""
-        controller = Controller(is_free=make().is_free)
-        self._draft = lambda: Speculation(make(), controller)
+        """Lets a drafter guess; `make` is called for each answer."""
+        self._controller, self._make_drafter = _core.Controller(), make
 
     def cache_prompts(self, folder: Path | None, size_bytes: int | None = None) -> None:
         """Keeps prompts on disk from now on, in a folder that is made where it is not there, or no longer if None.
