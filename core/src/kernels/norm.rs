@@ -56,8 +56,7 @@ pub(crate) fn add(pool: &Pool, x: &mut [f32], y: &[f32], columns: usize) {
     rows(pool, x, columns, &|row, x| add_row(x, &y[row * columns..]));
 }
 
-/// Adds the first values of `y` to `x`.
-pub(crate) fn add_row(x: &mut [f32], y: &[f32]) {
+fn add_row(x: &mut [f32], y: &[f32]) {
     for (x, y) in x.iter_mut().zip(y) {
         *x += y;
     }

@@ -10,6 +10,7 @@ use super::{Config, Fnv, Model};
 use crate::error::{Error, Result};
 use crate::gguf::{Gguf, quoted};
 use crate::kernels::Matrix;
+use crate::kernels::low_rank::NarrowMatrix;
 
 const TYPE: &str = "general.type";
 const ALPHA: &str = "adapter.lora.alpha";
@@ -34,25 +35,17 @@ pub(crate) struct LowRank {
     /// A: (rank, inputs). For the token embedding (vocabulary, rank): its rows are looked up.
     down: Projection,
     /// B: (outputs, rank)
-    up: Projection,
+    pub(crate) up: NarrowMatrix,
     pub(crate) scale: f32,
 }
 
 impl LowRank {
     pub(crate) fn rank(&self) -> usize {
-        self.up.columns
-    }
-
-    pub(crate) fn outputs(&self) -> usize {
-        self.up.rows
+        self.up.columns()
     }
 
     pub(crate) fn down<'a>(&self, model: &'a Model) -> Matrix<'a> {
         self.down.matrix(&model.adapters[self.adapter].gguf)
-    }
-
-    pub(crate) fn up<'a>(&self, model: &'a Model) -> Matrix<'a> {
-        self.up.matrix(&model.adapters[self.adapter].gguf)
     }
 }
 
@@ -93,7 +86,9 @@ impl Adapter {
                 let (embedding, rank) = (&mut weights.token_embedding, tensor.columns());
                 let down = Projection::new(a, embedding.rows, rank);
                 let up = Projection::new(b, embedding.columns, rank);
-                embedding.adapters.extend(self.pair(index, alpha, down, up)?);
+                if let Some(scale) = self.check_pair(alpha, &down, &up)? {
+                    embedding.adapters.push(self.low_rank(index, down, &up, scale)?);
+                }
                 continue;
             }
             let parts = targets.get_mut(name).ok_or_else(|| {
@@ -103,10 +98,10 @@ impl Adapter {
             let columns = parts.first().map_or(0, |part| part.columns);
             let down = Projection::new(a, tensor.rows(), columns);
             let up = Projection::new(b, parts.iter().map(|part| part.rows).sum(), tensor.rows());
-            let Some(pair) = self.pair(index, alpha, down, up)? else { continue };
+            let Some(scale) = self.check_pair(alpha, &down, &up)? else { continue };
             for part in parts {
-                let up = Projection { first_row: part.first_row, rows: part.rows, ..pair.up.clone() };
-                part.adapters.push(LowRank { up, ..pair.clone() });
+                let up = Projection { first_row: part.first_row, rows: part.rows, ..up.clone() };
+                part.adapters.push(self.low_rank(index, down.clone(), &up, scale)?);
             }
         }
         Ok(())
@@ -172,9 +167,9 @@ impl Adapter {
         whole.collect()
     }
 
-    /// The pair of these two matrices, if their shapes are right; none where it adds nothing.
-    fn pair(&self, index: usize, alpha: f32, down: Projection, up: Projection) -> Result<Option<LowRank>> {
-        for matrix in [&down, &up] {
+    /// The scale of a pair, if its shapes are right; none where it adds nothing.
+    fn check_pair(&self, alpha: f32, down: &Projection, up: &Projection) -> Result<Option<f32>> {
+        for matrix in [down, up] {
             let tensor = &self.gguf.tensors()[matrix.tensor];
             require_shape(tensor, &[matrix.columns, matrix.rows]).map_err(|error| error.with_hint(OTHER_MODEL))?;
         }
@@ -184,7 +179,11 @@ impl Adapter {
             let finding = format!("the scale {scale} times {alpha} / {rank} is beyond the numbers of an f32");
             return Err(Error::invalid_argument(finding));
         }
-        Ok((scale != 0.0).then_some(LowRank { adapter: index, down, up, scale }))
+        Ok((scale != 0.0).then_some(scale))
+    }
+
+    fn low_rank(&self, index: usize, down: Projection, up: &Projection, scale: f32) -> Result<LowRank> {
+        Ok(LowRank { adapter: index, down, up: NarrowMatrix::new(&up.matrix(&self.gguf))?, scale })
     }
 }
 

@@ -360,7 +360,7 @@ fn project(
     let formats: Vec<Format> = products.iter().map(|(matrix, _)| matrix.format).collect();
     activations.set(pool, isa, x, columns, &formats);
     matmul_all(pool, isa, &mut products, activations);
-    inputs.add(pool, isa, model, outputs, tokens);
+    inputs.add(pool, isa, outputs, tokens);
     for (projection, out) in outputs {
         if let Some(bias) = &projection.bias {
             add_bias(pool, out, bias);

@@ -60,7 +60,8 @@ impl Model {
         Self::load_adapted(gguf, Vec::new())
     }
 
-    /// The same, with adapters that change what it computes; they stay in their files, too.
+    /// The same, with adapters that change what it computes. The narrow matrices with many rows are copied, to lie as
+    /// products want them; the others stay in their files, too.
     pub fn load_adapted(gguf: Arc<Gguf>, adapters: Vec<Adapter>) -> Result<Self> {
         let metadata = gguf.metadata();
         if Adapter::is_in(&gguf) {
@@ -92,6 +93,11 @@ impl Model {
     /// The file.
     pub fn gguf(&self) -> &Arc<Gguf> {
         &self.gguf
+    }
+
+    /// Bytes of what adapters hold in memory beside their files.
+    pub fn adapter_bytes(&self) -> usize {
+        self.weights.adapters().map(|pair| pair.up.size_bytes()).sum()
     }
 
     /// A number that differs between models: from the file's size, the metadata's shape, the tensors, and bytes from the

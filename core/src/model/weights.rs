@@ -78,7 +78,7 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    pub(super) fn projections(&self) -> [&Projection; 7] {
+    fn projections(&self) -> [&Projection; 7] {
         [&self.query, &self.key, &self.value, &self.attention_output, &self.gate, &self.up, &self.down]
     }
 
@@ -143,6 +143,15 @@ impl Weights {
         };
         file.refuse_the_rest(architecture)?;
         Ok(weights)
+    }
+}
+
+impl Weights {
+    /// What all adapters add.
+    pub(super) fn adapters(&self) -> impl Iterator<Item = &LowRank> {
+        let ends = [&self.token_embedding, &self.output];
+        let projections = self.layers.iter().flat_map(Layer::projections).chain(ends);
+        projections.flat_map(|projection| &projection.adapters)
     }
 }
 
