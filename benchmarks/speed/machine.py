@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from edgewise import _core
+from edgewise.evaluate.speed import cpu_name
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,7 +16,7 @@ def describe_machine() -> dict[str, str | int | float | None]:
     """CPU, CPUs that may be used, quota, CPUs that others keep busy, instruction sets, commit of this repository."""
     choice = _core.choose_threads()
     return {
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "architecture": platform.machine(),
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -25,15 +26,6 @@ def describe_machine() -> dict[str, str | int | float | None]:
         "instruction_sets": " ".join(_core.instruction_sets()),
         "commit": _commit(),
     }
-
-
-def _cpu_name() -> str:
-    try:
-        facts = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in facts if line.startswith(("model name", "Model"))]
-    return names[0] if names else platform.processor()
 
 
 def _busy_cpus(interval_s: float = 0.5) -> float:

@@ -73,7 +73,7 @@ def test_the_first_pattern_that_fits_counts() -> None:
         (
             "llama-8-layers",
             "blk.0.attn_v.weight",
-            "more bits: attention values of the first and last eighth of the layers and of every third between",
+            "more bits: attention values in the outer eighths and every third layer",
         ),
         (
             "llama-288-columns",

@@ -30,6 +30,7 @@ VERBS: dict[str, str] = {
     "run": "Answer a prompt, or chat at a terminal.",
     "show": "Say what is inside a model file.",
     "convert": "Make a GGUF file of a model folder from the Hugging Face hub.",
+    "quantize": "Make a model smaller.",
     "eval": "Measure how well a model predicts a text, and how far it is from another.",
     "imatrix": "Measure on a text which weights matter, for quantization.",
     "doctor": "Say what was found on this machine, and what Edgewise chose.",
@@ -92,9 +93,12 @@ def _dispatch(arguments: list[str]) -> int:
         top_parser().parse_args(arguments)
         top_parser().print_help()
         return EXIT_OK
+    import shlex
+
     name, *rest = arguments
     verb: Verb = import_module(f"edgewise.cli.{name}")
     parsed = verb_parser(name, verb).parse_args(rest)
+    parsed.command = shlex.join(["edgewise", *arguments])
     try:
         return verb.run(parsed)
     except EdgewiseError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from edgewise import _core
 from edgewise.cli.output import print_json, shown
 from edgewise.config import load as load_config
 from edgewise.engine import INSTALL_LLAMACPP, has_llamacpp, models
+from edgewise.engine.memory import physical_memory_bytes
 from edgewise.engine.prompt_cache import PromptCache
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _facts() -> dict[str, Any]:
             "asked": config.isa,
             "available": available,
         },
-        "memory": _memory(),
+        "memory": dict(zip(("total_bytes", "available_bytes"), physical_memory_bytes(), strict=True)),
         "prompt_cache": {
             "folder": str(prompts.folder),
             "size_bytes": prompts.size_bytes(),
@@ -95,13 +95,3 @@ def _llamacpp() -> str:
     from edgewise.engine.llamacpp import has_gpu
 
     return f"xllamacpp {version('xllamacpp')}, {'with a GPU' if has_gpu() else 'CPU only'}"
-
-
-def _memory() -> dict[str, int]:
-    """Physical memory in bytes; zeros where the system does not say."""
-    try:
-        page = os.sysconf("SC_PAGE_SIZE")
-        total, free = os.sysconf("SC_PHYS_PAGES") * page, os.sysconf("SC_AVPHYS_PAGES") * page
-    except (AttributeError, ValueError, OSError):
-        return {"total_bytes": 0, "available_bytes": 0}
-    return {"total_bytes": total, "available_bytes": free}

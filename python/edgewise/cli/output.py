@@ -28,6 +28,14 @@ def print_json(value: object) -> None:
     print(shown(json.dumps(_finite(value), ensure_ascii=not is_utf8, allow_nan=False)))
 
 
+def size(size_bytes: int) -> str:
+    """A number of bytes for people, in powers of 1000."""
+    for power, unit in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
+        if size_bytes >= 1000**power:
+            return f"{size_bytes / 1000**power:.1f} {unit}"
+    return f"{size_bytes} B"
+
+
 def read_stdin() -> str:
     """All of stdin as UTF-8, with a replacement character for what is not."""
     if sys.stdin is None:

@@ -1,4 +1,4 @@
-"""A progress bar on stderr, at a terminal alone."""
+"""Progress on stderr: a bar at a terminal, elsewhere now and then a line."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _WIDTH = 30
 _INTERVAL_S = 0.1
+_LINE_INTERVAL_S = 15.0
 
 
 class ProgressBar:
@@ -27,11 +28,18 @@ class ProgressBar:
 
     def __init__(self, unit: str, *, is_quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         self._unit = unit
-        self._is_shown = not is_quiet and sys.stderr is not None and sys.stderr.isatty()
+        self._is_shown = not is_quiet and sys.stderr is not None
+        self._is_terminal = self._is_shown and sys.stderr.isatty()
         self._clock = clock
         self._started = clock()
-        self._drawn = float("-inf")
+        self._drawn = float("-inf") if self._is_terminal else self._started
+        self._skipped = 0
         self._width = 0
+
+    def skip(self, done: int) -> None:
+        """Says that so many units were done before."""
+        self._started = self._clock()
+        self._skipped = done
 
     def update(self, done: int, total: int, note: str = "") -> None:
         """Draws the bar anew, if the last time is long enough ago.
@@ -42,10 +50,14 @@ class ProgressBar:
             note: what else is known by now.
         """
         now = self._clock()
-        if not self._is_shown or (now - self._drawn < _INTERVAL_S and done < total):
+        interval = _INTERVAL_S if self._is_terminal else _LINE_INTERVAL_S
+        if not self._is_shown or (now - self._drawn < interval and not (self._is_terminal and done == total)):
             return
         self._drawn = now
-        line = bar(done, total, self._unit, now - self._started, note)
+        line = bar(done, total, self._unit, now - self._started, note, skipped=self._skipped)
+        if not self._is_terminal:
+            print(line, file=sys.stderr, flush=True)
+            return
         self._width = max(self._width, len(line))
         print(f"\r{line:<{self._width}}", end="", file=sys.stderr, flush=True)
 
@@ -59,7 +71,7 @@ class ProgressBar:
             print("\r" + " " * self._width + "\r", end="", file=sys.stderr, flush=True)
 
 
-def bar(done: int, total: int, unit: str, seconds: float, note: str = "") -> str:
+def bar(done: int, total: int, unit: str, seconds: float, note: str = "", *, skipped: int = 0) -> str:
     """One line of a progress bar.
 
     Args:
@@ -68,11 +80,12 @@ def bar(done: int, total: int, unit: str, seconds: float, note: str = "") -> str
         unit: what they are called.
         seconds: that it took.
         note: what comes last.
+        skipped: units among those done that took no time.
     """
     filled = _WIDTH * done // max(total, 1)
     parts = [f"[{'#' * filled}{'-' * (_WIDTH - filled)}] {done} of {total} {unit}"]
-    if done:
-        parts.append(f"{duration(seconds / done * (total - done))} left")
+    if done > skipped:
+        parts.append(f"{duration(seconds / (done - skipped) * (total - done))} left")
     return ", ".join([*parts, *([note] if note else [])])
 
 

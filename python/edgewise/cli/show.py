@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgewise import _core
-from edgewise.cli.output import exact, print_json, shown
+from edgewise.cli.output import exact, print_json, shown, size
 from edgewise.engine import models
 from edgewise.errors import EdgewiseError
 
@@ -64,10 +64,10 @@ def _facts(file: _core.ModelFile, metadata: dict[str, object]) -> dict[str, Any]
     architecture = metadata.get("general.architecture")
     tensors = file.tensors()
     formats: dict[str, dict[str, int]] = {}
-    for _, name, _, size in tensors:
+    for _, name, _, size_bytes in tensors:
         entry = formats.setdefault(name, {"tensors": 0, "size_bytes": 0})
         entry["tensors"] += 1
-        entry["size_bytes"] += size
+        entry["size_bytes"] += size_bytes
     arrays = {key: {"type": kind, "count": count} for key, kind, count in file.arrays()}
     refusal = _refusal(file)
     return {
@@ -84,7 +84,8 @@ def _facts(file: _core.ModelFile, metadata: dict[str, object]) -> dict[str, Any]
         "formats": formats,
         "arrays": arrays,
         "tensors": [
-            {"name": name, "format": kind, "shape": shape, "size_bytes": size} for name, kind, shape, size in tensors
+            {"name": name, "format": kind, "shape": shape, "size_bytes": size_bytes}
+            for name, kind, shape, size_bytes in tensors
         ],
     }
 
@@ -104,7 +105,7 @@ def _print_summary(path: str, facts: dict[str, Any]) -> None:
         ("file", path),
         ("name", facts["name"] or "-"),
         ("architecture", facts["architecture"] or "-"),
-        ("size", _size(facts["size_bytes"])),
+        ("size", size(facts["size_bytes"])),
         ("parameters", f"{facts['parameters']:,}"),
         *((label, str(value)) for label, value in facts["sizes"].items() if value is not None),
         ("vocabulary", f"{facts['vocabulary']:,} ({', '.join(str(part) for part in facts['tokenizer'] if part)})"),
@@ -115,13 +116,13 @@ def _print_summary(path: str, facts: dict[str, Any]) -> None:
         print(shown(f"{label:<18}{value}").replace("\n", "\n" + " " * 18))
     print(f"{'formats':<18}{'tensors':>8}{'size':>12}")
     for name, entry in sorted(facts["formats"].items(), key=lambda item: -item[1]["size_bytes"]):
-        print(f"  {name:<16}{entry['tensors']:>8}{_size(entry['size_bytes']):>12}")
+        print(f"  {name:<16}{entry['tensors']:>8}{size(entry['size_bytes']):>12}")
 
 
 def _print_tensors(file: _core.ModelFile) -> None:
     print()
-    for name, kind, shape, size in file.tensors():
-        print(f"{shown(name):<42}{kind:<10}{' x '.join(map(str, shape)):<24}{_size(size):>12}")
+    for name, kind, shape, size_bytes in file.tensors():
+        print(f"{shown(name):<42}{kind:<10}{' x '.join(map(str, shape)):<24}{size(size_bytes):>12}")
 
 
 def _count(shape: list[int]) -> int:
@@ -129,10 +130,3 @@ def _count(shape: list[int]) -> int:
     for length in shape:
         count *= length
     return count
-
-
-def _size(size_bytes: int) -> str:
-    for power, unit in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
-        if size_bytes >= 1000**power:
-            return f"{size_bytes / 1000**power:.1f} {unit}"
-    return f"{size_bytes} B"

@@ -116,7 +116,8 @@ def write(
         importance: of each column of some tensors, matrix after matrix.
         threads: how many threads encode.
         isa: their instruction set; the fastest if None.
-        progress: is told after each band how many weights are done, how many there are, and the tensor's name.
+        progress: is told after each band how many weights are done, how many there are, and the tensor's name; before
+            the first one, what an earlier run did, and no name.
         clock: gives seconds.
 
     Raises:
@@ -171,10 +172,15 @@ class _Run:
     def write_all(self, plan: Plan) -> None:
         first, size_bytes = self._writer.position
         self._done = _values(plan.tensors[:first])
-        for index, tensor in enumerate(plan.tensors[first:], first):
-            begun = size_bytes // (tensor.size_bytes // tensor.rows) if index == first else 0
+        begun = 0
+        if size_bytes:
+            tensor = plan.tensors[first]
+            begun = size_bytes // (tensor.size_bytes // tensor.rows)
             self._done += begun * tensor.columns
+        self._progress(self._done, self._total, "")
+        for tensor in plan.tensors[first:]:
             self._write(tensor, begun)
+            begun = 0
 
     def _write(self, tensor: PlannedTensor, begun: int) -> None:
         squared_error = squared = 0.0
@@ -233,6 +239,7 @@ def _digest(plan: Plan, source: Source, importance: Mapping[str, array[float]]) 
         digest.update(importance[name].tobytes() if name in importance else b"")
         for row in (0, tensor.rows - 1):
             digest.update(bytes(source.read(name, row, 1))[:_SAMPLE_BYTES])
+        source.release(name, 0, tensor.rows)  # the system may have mapped megabytes around each row
     return digest.digest()
 
 

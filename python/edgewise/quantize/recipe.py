@@ -197,7 +197,7 @@ class _Chooser:
         elif mix.name in ("iq4_nl", "iq4_xs") and are_shared:
             found = Choice("q5_k", shared)
         elif mix.name in ("q4_k_m", "q5_k_m") and place.is_spared:
-            found = Choice("q6_k", f"more bits: attention values of {_SPARED}")
+            found = Choice("q6_k", f"more bits: attention values in {_SPARED}")
         elif mix.name == "q4_k_s" and place.index < 4:
             found = Choice("q5_k", "more bits: attention values of the first four layers")
         if self._is_70b() and (found.format if found else mix.format) in ("q3_k", "q4_k"):
@@ -220,9 +220,9 @@ class _Chooser:
         if name == "q4_k_m" and is_falcon:
             if place.index < place.count // 16:
                 return Choice("q6_k", "more bits: feed-forward down in the first sixteenth of the layers")
-            return Choice("q5_k", f"more bits: feed-forward down of {_SPARED}") if place.is_spared else None
+            return Choice("q5_k", f"more bits: feed-forward down in {_SPARED}") if place.is_spared else None
         if name in ("q4_k_m", "q5_k_m") and place.is_spared:
-            return Choice("q6_k", f"more bits: feed-forward down of {_SPARED}")
+            return Choice("q6_k", f"more bits: feed-forward down in {_SPARED}")
         if name == "q4_k_s" and is_early and not is_falcon:
             return Choice("q5_k", f"more bits: {early}")
         if name in ("iq4_nl", "iq4_xs") and is_early and not self._has_importance:
@@ -247,7 +247,7 @@ class _Chooser:
         return is_so_deep and (model.architecture != "llama" or model.head_count != model.head_count_kv)
 
 
-_SPARED = "the first and last eighth of the layers and of every third between"
+_SPARED = "the outer eighths and every third layer"
 
 _OUTPUT_BESIDE_EXPERTS = {"q2_k", "q3_k_s", "q3_k_m", "iq4_nl", "iq4_xs", "q4_k_s", "q4_k_m"}
 

@@ -1,0 +1,245 @@
+"""`edgewise quantize`: a model becomes smaller."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgewise.cli import engine_arguments
+from edgewise.cli.argument_types import pattern_and_format, tensor_format
+from edgewise.cli.eval import add_text_arguments
+from edgewise.cli.output import print_json, shown, size
+from edgewise.cli.progress import ProgressBar
+from edgewise.engine import models
+from edgewise.engine.memory import peak_memory_bytes
+from edgewise.evaluate import table
+from edgewise.evaluate.page import require_kind, write_report
+from edgewise.evaluate.report import Candidate, make_report
+from edgewise.evaluate.texts import read_text
+from edgewise.quantize.mixes import MIXES, named_mix
+from edgewise.quantize.recipe import Wishes
+from edgewise.quantize.work import default_path, open_source, plan_mix, save
+
+if TYPE_CHECKING:
+    import argparse
+
+    from edgewise.quantize.bands import Written
+    from edgewise.quantize.plan import Plan, PlannedTensor
+    from edgewise.quantize.work import SourceModel
+
+EPILOG = f"""\
+examples:
+  edgewise quantize model-f16.gguf q4_k_m                  writes model-q4_k_m.gguf beside it
+  edgewise quantize model-f16.gguf q4_k_m --dry-run        only says how large it would be
+  edgewise quantize model-f16.gguf q6_k q4_k_m q3_k_m      several at a time
+  edgewise quantize model-f16.gguf iq4_xs --imatrix imatrix.gguf
+  edgewise quantize model-f16.gguf q4_k_m --tensor-type attn_v=q8_0 --tensor-type 'blk\\.0\\.=q6_k'
+  edgewise quantize model-f16.gguf q8_0 q4_k_m --report report.html -f text.txt
+
+formats, most bits first: {" ".join(MIXES)}
+Each is a mix: tensors that matter more get more bits, as in llama.cpp's files of the same name. `-v` says why.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the verb's arguments."""
+    parser.add_argument("model", metavar="MODEL", help="path of a GGUF file, best in f32, bf16 or f16")
+    parser.add_argument("formats", nargs="*", metavar="FORMAT", help="what it becomes, such as q4_k_m")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where it goes; by default beside MODEL")
+    parser.add_argument("--imatrix", type=Path, metavar="FILE", help="an importance matrix, which guides the rounding")
+    wishes = parser.add_argument_group("formats of single tensors")
+    wishes.add_argument(
+        "--tensor-type",
+        type=pattern_and_format,
+        action="append",
+        default=[],
+        dest="patterns",
+        metavar="PATTERN=FORMAT",
+        help="for tensors whose name holds a match of the regular expression; may be repeated, the first match counts",
+    )
+    wishes.add_argument("--output-tensor", type=tensor_format, metavar="FORMAT", help="for the output projection")
+    wishes.add_argument("--token-embedding", type=tensor_format, metavar="FORMAT", help="for the token embeddings")
+    wishes.add_argument("--allow-requantize", action="store_true", help="quantize what is quantized already, at a loss")
+    how = parser.add_argument_group("how it is written")
+    how.add_argument("--dry-run", action="store_true", help="say what would be written, and how large it would be")
+    how.add_argument("--force", action="store_true", help="replace a file that is there")
+    how.add_argument("--resume", action="store_true", help="take up what an interrupted run left")
+    how.add_argument("-v", "--verbose", action="store_true", help="a line for every tensor")
+    how.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
+    how.add_argument("--json", action="store_true", help="print one JSON object for each file")
+    measured = parser.add_argument_group("what it cost")
+    measured.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="measure quality and speed beside MODEL's: a page (.html, with a .json beside it), .json, or .md",
+    )
+    add_text_arguments(measured, is_required=False)
+    engine_arguments.add_computing(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Plans and writes each file, and prints what it became."""
+    if not arguments.formats or (arguments.output is not None and len(arguments.formats) > 1):
+        what = "name a FORMAT, such as q4_k_m" if not arguments.formats else "-o names one file: give one FORMAT"
+        print(f"error: {what}", file=sys.stderr)
+        return 2
+    if arguments.report is not None and (arguments.file is None or arguments.dry_run):
+        what = "--report measures files, --dry-run writes none" if arguments.file else "--report needs a text: -f TEXT"
+        print(f"error: {what}", file=sys.stderr)
+        return 2
+    text = None
+    if arguments.report is not None:
+        require_kind(arguments.report)
+        text = read_text(arguments.file)
+    mixes = [named_mix(name) for name in arguments.formats]
+    wishes = Wishes(tuple(arguments.patterns), arguments.output_tensor, arguments.token_embedding)
+    source = open_source(models.resolve(arguments.model), arguments.imatrix)
+    if source.unmeasured and not arguments.quiet:
+        print(f"note: the importance matrix says nothing of {source.unmeasured} matrices", file=sys.stderr)
+    beside = Path("demo.gguf") if source.path == models.DEMO else source.path
+    plans = [
+        (
+            plan_mix(source, mix, wishes, may_requantize=arguments.allow_requantize),
+            arguments.output or default_path(beside, mix.name),
+        )
+        for mix in mixes
+    ]
+    for plan, path in plans:
+        written = None if arguments.dry_run else _save(source, plan, path, arguments)
+        if arguments.json:
+            print_json(_data(source, plan, path, written))
+        else:
+            _print(source, plan, path, written, is_verbose=arguments.verbose)
+    if text is not None:
+        candidates = [Candidate(mix.name, path) for mix, (_, path) in zip(mixes, plans, strict=True)]
+        _report(source.path, candidates, text, arguments)
+    return 0
+
+
+def _report(source: Path, candidates: list[Candidate], text: bytes, arguments: argparse.Namespace) -> None:
+    bars: dict[str, ProgressBar] = {}
+    with ExitStack() as stack:
+
+        def progress(unit: str, done: int, total: int) -> None:
+            if unit not in bars:
+                stack.close()
+                bars[unit] = stack.enter_context(ProgressBar(unit, is_quiet=arguments.quiet))
+            bars[unit].update(done, total)
+
+        report = make_report(
+            source,
+            candidates,
+            text,
+            Path(arguments.file).name,
+            engine_arguments.config(arguments),
+            context=arguments.context,
+            chunks=arguments.chunks,
+            progress=progress,
+        )
+    write_report(report, arguments.report, arguments.command)
+    if not arguments.json:
+        print(shown("\n" + table.markdown(report)), end="")
+
+
+def _save(source: SourceModel, plan: Plan, path: Path, arguments: argparse.Namespace) -> Written:
+    config = engine_arguments.config(arguments)
+    try:
+        with ProgressBar("million weights", is_quiet=arguments.quiet) as bar:
+
+            def show(done: int, total: int, name: str) -> None:
+                if not name:
+                    bar.skip(done // 10**6)
+                bar.update(done // 10**6, total // 10**6, name)
+
+            return save(
+                source,
+                plan,
+                path,
+                replace=arguments.force,
+                resume=arguments.resume,
+                threads=config.threads,
+                isa=None if config.isa == "auto" else config.isa,
+                progress=show,
+            )
+    except KeyboardInterrupt:
+        print(shown(f"\ninterrupted: --resume takes up {path}.part"), file=sys.stderr)
+        raise
+
+
+def _print(source: SourceModel, plan: Plan, path: Path, written: Written | None, *, is_verbose: bool) -> None:
+    print(shown(f"{source.path} -> {path}" + ("" if written else " (not written: --dry-run)")))
+    if is_verbose:
+        for tensor in plan.tensors:
+            loss = written.losses.get(tensor.source.name) if written else None
+            print(shown(_tensor_line(tensor, None if loss is None else loss.relative)))
+    for reason, tensors in _groups(plan):
+        print(shown(f"  {len(tensors):>5} {_change(tensors[0]):<16}{_sizes(tensors):>24}  {reason}"))
+    before, after = source.file.size_bytes, written.size_bytes if written else plan.size_bytes + source.header_bytes
+    print(f"size    {size(before)} -> {size(after)}, {plan.bits_per_weight:.2f} bits per weight")
+    if written is not None:
+        if written.losses:
+            squared_error = sum(loss.squared_error for loss in written.losses.values())
+            squared = sum(loss.squared for loss in written.losses.values())
+            share = (squared_error / squared) ** 0.5 if squared else 0.0
+            print(f"error   {share:.2%} of the weights that changed, as root mean squares")
+        print(
+            f"time    computing {written.compute_s:.2f} s, writing {written.write_s:.2f} s, until on the disk "
+            f"{written.sync_s:.2f} s; peak memory {size(peak_memory_bytes())}"
+        )
+
+
+def _tensor_line(tensor: PlannedTensor, loss: float | None) -> str:
+    shape = " x ".join(map(str, tensor.source.shape))
+    lost = "" if loss is None else f"{loss:>8.2%}"
+    return f"{tensor.source.name:<28} {shape:<16} {_change(tensor):<16}{_sizes([tensor]):>24}{lost}  {tensor.reason}"
+
+
+def _groups(plan: Plan) -> list[tuple[str, list[PlannedTensor]]]:
+    """The tensors that share a reason and a change of format; the largest groups first."""
+    found: dict[tuple[str, str], list[PlannedTensor]] = {}
+    for tensor in plan.tensors:
+        found.setdefault((tensor.reason, _change(tensor)), []).append(tensor)
+    groups = [(reason, tensors) for (reason, _), tensors in found.items()]
+    return sorted(groups, key=lambda group: -sum(tensor.size_bytes for tensor in group[1]))
+
+
+def _change(tensor: PlannedTensor) -> str:
+    return tensor.format if tensor.is_copied else f"{tensor.source.format} -> {tensor.format}"
+
+
+def _sizes(tensors: list[PlannedTensor]) -> str:
+    before, after = (sum(sizes) for sizes in zip(*((t.source_bytes, t.size_bytes) for t in tensors), strict=True))
+    return size(after) if before == after else f"{size(before)} -> {size(after)}"
+
+
+def _data(source: SourceModel, plan: Plan, path: Path, written: Written | None) -> dict[str, Any]:
+    tensors = []
+    for tensor in plan.tensors:
+        loss = written.losses.get(tensor.source.name) if written else None
+        tensors.append(
+            {
+                "name": tensor.source.name,
+                "shape": list(tensor.source.shape),
+                "source_format": tensor.source.format,
+                "format": tensor.format,
+                "reason": tensor.reason,
+                "size_bytes": tensor.size_bytes,
+                "relative_error": None if loss is None else loss.relative,
+            }
+        )
+    return {
+        "source": str(source.path),
+        "path": str(path),
+        "is_written": written is not None,
+        "source_bytes": source.file.size_bytes,
+        "size_bytes": written.size_bytes if written else plan.size_bytes + source.header_bytes,
+        "bits_per_weight": plan.bits_per_weight,
+        "compute_s": written.compute_s if written else None,
+        "write_s": written.write_s if written else None,
+        "sync_s": written.sync_s if written else None,
+        "peak_memory_bytes": peak_memory_bytes(),
+        "tensors": tensors,
+    }

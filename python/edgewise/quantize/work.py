@@ -1,0 +1,169 @@
+"""A model file becomes a smaller one: what the command line and reports ask for, in one place."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgewise import _core
+from edgewise.errors import InvalidArgument
+from edgewise.quantize import imatrix
+from edgewise.quantize.bands import Target, Written, write
+from edgewise.quantize.plan import Plan, facts_of, make_plan
+from edgewise.quantize.recipe import choose
+
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from edgewise.quantize.bands import TypedValue
+    from edgewise.quantize.imatrix import ImportanceMatrix
+    from edgewise.quantize.mixes import Mix
+    from edgewise.quantize.recipe import ModelFacts, Wishes
+
+QUANTIZATION_VERSION = 2
+"""Of the block formats; what `general.quantization_version` says."""
+
+
+@dataclass(frozen=True)
+class SourceModel:
+    """A model to be quantized.
+
+    Args:
+        path: where it is.
+        file: the opened file.
+        facts: what choices depend on.
+        matrix: importances, if there are.
+        matrix_path: where they are from.
+        importance: of the columns of each tensor that the matrix knows.
+    """
+
+    path: Path
+    file: _core.ModelFile
+    facts: ModelFacts
+    matrix: ImportanceMatrix | None
+    matrix_path: Path | None
+    importance: Mapping[str, array[float]]
+
+    @property
+    def header_bytes(self) -> int:
+        """About what a file takes beside its tensors: metadata and names."""
+        return self.file.size_bytes - sum(size for *_, size in self.file.tensors())
+
+    @property
+    def unmeasured(self) -> int:
+        """How many matrices of weights the importance matrix does not know; none without one."""
+        if self.matrix is None:
+            return 0
+        return sum(
+            len(tensor.shape) > 1 and tensor.name.endswith(".weight") and tensor.name not in self.importance
+            for tensor in self.facts.tensors
+        )
+
+
+def open_source(path: Path, matrix_path: Path | None = None) -> SourceModel:
+    """Opens a model, and the importances of its weights.
+
+    Args:
+        path: of a GGUF file; of one of its parts if it is split.
+        matrix_path: of an importance matrix.
+
+    Raises:
+        ModelFileError: if a file is malformed, or holds nothing that can be quantized.
+        InvalidArgument: if the importance matrix is of another model.
+        SystemRefused: if a file cannot be read.
+    """
+    file = _core.ModelFile(path)
+    facts = facts_of(file)
+    if not facts.tensors:
+        raise InvalidArgument(f"{path} has no tensors: there is nothing to quantize")
+    if matrix_path is None:
+        return SourceModel(path, file, facts, None, None, {})
+    matrix = imatrix.read(matrix_path)
+    importance = {}
+    for tensor in facts.tensors:
+        matrices = tensor.shape[2] if len(tensor.shape) > 2 else 1
+        found = matrix.importance(tensor.name, tensor.shape[0], matrices)
+        if found is not None:
+            importance[tensor.name] = found
+    if not importance:
+        raise InvalidArgument(
+            f"{matrix_path} knows no tensor of {path}", hint="the importance matrix is of another model"
+        )
+    return SourceModel(path, file, facts, matrix, matrix_path, importance)
+
+
+def plan_mix(source: SourceModel, mix: Mix, wishes: Wishes | None = None, *, may_requantize: bool = False) -> Plan:
+    """The plan that a named mix makes; `make_plan` and `choose` say what can go wrong."""
+    choices = choose(source.facts, mix, wishes, has_importance=source.matrix is not None)
+    return make_plan(source.facts, choices, mix.file_type, may_requantize=may_requantize)
+
+
+def save(
+    source: SourceModel,
+    plan: Plan,
+    path: Path,
+    *,
+    replace: bool = False,
+    resume: bool = False,
+    threads: int = 0,
+    isa: str | None = None,
+    progress: Callable[[int, int, str], None] = lambda done, total, name: None,
+) -> Written:
+    """Writes the file that a plan describes; `bands.write` says what can go wrong.
+
+    Args:
+        source: the model.
+        plan: what each tensor will be.
+        path: where the file will be; not where the source is.
+        replace: whether a file of that name may be replaced.
+        resume: whether to take up what an interrupted run left.
+        threads: how many threads encode; 0 chooses.
+        isa: their instruction set; the fastest if None.
+        progress: as in `bands.write`.
+    """
+    if path.exists() and path.samefile(source.path):
+        raise InvalidArgument(f"{path} is the model that is quantized; choose another name for the result")
+    return write(
+        plan,
+        source.file,
+        Target(path, _metadata(source, plan), source.file, replace, resume),
+        importance=source.importance,
+        threads=_threads(threads),
+        isa=isa,
+        progress=progress,
+    )
+
+
+def default_path(source: Path, name: str) -> Path:
+    """Where a quantized model goes by default: beside its source, named for its formats.
+
+    Args:
+        source: `model-f16.gguf`, or a part of it.
+        name: such as `q4_k_m`.
+    """
+    stem = re.sub(r"-\d{5}-of-\d{5}$", "", source.name.removesuffix(".gguf"))
+    bare = re.sub(r"[-_.](f32|f16|fp16|fp32|bf16|i?q\d_[a-z0-9_]+)$", "", stem, flags=re.IGNORECASE)
+    return source.with_name(f"{bare}-{name}.gguf")
+
+
+def _threads(asked: int) -> int:
+    choice = _core.choose_threads()
+    return min(asked, choice.limit) if asked else choice.threads
+
+
+def _metadata(source: SourceModel, plan: Plan) -> list[TypedValue]:
+    found: list[TypedValue] = [
+        ("general.file_type", "u32", plan.file_type),
+        ("general.quantization_version", "u32", QUANTIZATION_VERSION),
+    ]
+    matrix = source.matrix
+    if matrix is not None:
+        found.append(("quantize.imatrix.file", "string", str(source.matrix_path)))
+        found += [("quantize.imatrix.dataset", "string", name) for name in matrix.datasets[:1]]
+        found.append(("quantize.imatrix.entries_count", "u32", len(matrix.entries)))
+        if matrix.chunk_count > 0:
+            found.append(("quantize.imatrix.chunks_count", "u32", matrix.chunk_count))
+    return found
