@@ -126,6 +126,23 @@ CASES = {
     )
 }
 
+_PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+ADAPTERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama-lora": (
+        "llama",
+        {
+            "r": 4,
+            "lora_alpha": 8,
+            "target_modules": _PROJECTIONS,
+            "rank_pattern": {"k_proj": 2},
+            "alpha_pattern": {"layers.1.mlp.up_proj": 6},
+        },
+    ),
+    "mistral-lora": ("mistral", {"r": 3, "lora_alpha": 6, "target_modules": ["embed_tokens", "v_proj", "lm_head"]}),
+    "phi3-lora": ("phi3-short", {"r": 4, "lora_alpha": 2, "use_rslora": True, "target_modules": "all-linear"}),
+}
+"""LoRA adapters: the case that each belongs to, and what PEFT's configuration is given."""
+
 
 def prompt(case: Case) -> list[int]:
     """Random tokens."""
@@ -154,4 +171,6 @@ def weights(case: Case, name: str, shape: tuple[int, ...], seed: int) -> npt.NDA
         mean, deviation = (0.0 if is_gemma else 1.0), 0.2
     elif name.endswith("bias"):
         deviation = 0.3
+    elif "lora_B" in name or "lora_embedding_B" in name:
+        deviation = 0.2
     return random_floats(RandomBytes(seed, name), math.prod(shape), deviation, mean).reshape(shape)

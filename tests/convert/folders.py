@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from convert.cases import Case, weights
+from convert.cases import ADAPTERS, CASES, Case, weights
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -58,6 +58,15 @@ def write_shards(folder: Path, tensors: Mapping[str, Stored], count: int) -> Non
     for file in set(files.values()):
         write_safetensors(folder / file, {name: tensors[name] for name in names if files[name] == file})
     (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": files}))
+
+
+def write_adapter(folder: Path, name: str, figures: Mapping[str, Any]) -> Path:
+    """The adapter folder of an entry of `ADAPTERS`, as its figures say that PEFT saved it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "adapter_config.json").write_text(json.dumps(figures["config"]))
+    tensors = tensors_of(CASES[ADAPTERS[name][0]], figures["tensors"], figures["seed"])
+    write_safetensors(folder / "adapter_model.safetensors", tensors)
+    return folder
 
 
 def tensors_of(case: Case, shapes: Mapping[str, list[int]], seed: int) -> dict[str, Stored]:

@@ -4,7 +4,7 @@
 
 Needs `torch` (it runs on the CPU), `transformers`, `peft`, `sentencepiece`, `gguf` and `numpy`, and the folder that
 EDGEWISE_TEST_DATA names. Tokenizers are trained only where the repository has none yet. For each case it looks for a
-seed with which every greedy choice has a margin that no difference within the tolerance can turn.
+seed with which every greedy choice is clear.
 """
 
 from __future__ import annotations
@@ -19,25 +19,29 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import peft
 import safetensors
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from tokenizers import Tokenizer
+from transformers import AutoConfig, AutoModelForCausalLM
 
-from convert.cases import CASES, POSITIONS, PROMPT_LENGTH, STEPS, TOLERANCE, Case, prompt
-from convert.folders import GOLDEN, tensors_of, write_folder
+from convert.cases import ADAPTERS, CASES, POSITIONS, PROMPT_LENGTH, STEPS, TOLERANCE, Case, prompt
+from convert.folders import GOLDEN, tensors_of, write_adapter, write_folder
 from convert.texts import TEXTS, digest, parts
 from convert.train_tokenizers import train_tokenizers
 
 _MOST_SEEDS = 500
+_CLEAR = 0.25 * TOLERANCE  # of the range: a margin that rounding, a thousandth of it, cannot turn
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 def main() -> None:
     """Make the figures of all cases, or of those named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="cases to make again; all without names")
-    names = parser.parse_args().names or list(CASES)
+    parser.add_argument("names", nargs="*", help="cases to make again, or `texts` for tokens alone; all without names")
+    given = parser.parse_args().names
+    names = [name for name in given or CASES if name != "texts"]
     data = Path(os.environ["EDGEWISE_TEST_DATA"])
     train_tokenizers(GOLDEN / "tokenizers", data / "text" / "tinyshakespeare.txt")
     path, logits_path = GOLDEN / "figures.json", GOLDEN / "logits.npz"
@@ -45,7 +49,9 @@ def main() -> None:
     arrays = dict(np.load(logits_path)) if logits_path.exists() else {}
     for name in names:
         figures[name], arrays[name] = _make(CASES[name])
-        print(name, "seed", figures[name]["seed"])
+        print(name, "seed", figures[name]["seed"], flush=True)
+    for name in [] if given else ADAPTERS:
+        figures[name], arrays[name] = _adapt(name, figures)
     np.savez_compressed(logits_path, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
     record = {"oracle": f"transformers {transformers.__version__}, torch {torch.__version__}", "cases": figures}
     path.write_text(_lines(record) + "\n")
@@ -97,14 +103,14 @@ def _save(case: Case, config: Any, seed: int, folder: Path) -> dict[str, Any]:
 
 
 def _run(case: Case, folder: Path) -> tuple[npt.NDArray[np.float32], list[int]]:
-    """Logits of the prompt and of the 64 tokens after it, without a cache, in f32; fewer where a choice is too close."""
+    """Logits of the prompt and of 64 tokens after it, without a cache, in f32; fewer where a choice is too close."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
     tokens = prompt(case)
     with torch.no_grad():
         rows = [model(torch.tensor([tokens]), use_cache=False).logits[0].numpy()]
         for _ in range(STEPS):
             best = np.sort(rows[-1][-1])
-            if best[-1] - best[-2] <= 2.5 * TOLERANCE * _spread(rows[0]):
+            if best[-1] - best[-2] <= _CLEAR * _spread(rows[0]):
                 break
             tokens.append(int(rows[-1][-1].argmax()))
             rows.append(model(torch.tensor([tokens]), use_cache=False).logits[0, -1:].numpy())
@@ -115,13 +121,33 @@ def _spread(rows: npt.NDArray[np.float32]) -> float:
     return float(rows.max() - rows.min())
 
 
+def _adapt(name: str, figures: dict[str, Any]) -> tuple[dict[str, Any], npt.NDArray[np.float32]]:
+    """An adapter as PEFT saves it, and the logits of the prompt with it."""
+    base, settings = ADAPTERS[name]
+    case = CASES[base]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, adapter = write_folder(Path(temporary, "base"), case, figures[base]), Path(temporary, "adapter")
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        adapted = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", **settings))
+        adapted.save_pretrained(adapter, save_embedding_layers=False)
+        with safetensors.safe_open(adapter / "adapter_model.safetensors", framework="pt") as file:
+            shapes = {key: list(file.get_tensor(key).shape) for key in file.keys()}  # noqa: SIM118  no mapping
+        config = json.loads((adapter / "adapter_config.json").read_text()) | {"base_model_name_or_path": base}
+        found = {"seed": 1, "config": config, "tensors": shapes}
+        write_adapter(adapter, name, found)
+        merged = peft.PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), adapter)
+        with torch.no_grad():
+            rows = merged.merge_and_unload().eval()(torch.tensor([prompt(case)]), use_cache=False).logits[0].numpy()
+    return {**found, "range": _spread(rows)}, rows[list(POSITIONS)]
+
+
 def _tokens(data: Path) -> dict[str, dict[str, list[str]]]:
     """For each tokenizer and text, a digest of the tokens of each part."""
     found: dict[str, dict[str, list[str]]] = {}
     for folder in sorted((GOLDEN / "tokenizers").iterdir()):
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         found[folder.name] = {
-            text: [digest(tokenizer(part)["input_ids"]) for part in parts(data, text)] for text in TEXTS
+            text: [digest(tokenizer.encode(part).ids) for part in parts(data, text)] for text in TEXTS
         }
     return found
 

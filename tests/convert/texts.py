@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+CONTROL = "control tokens"
 TEXTS = (
+    CONTROL,
     "vocab/ggml-vocab-llama-bpe.gguf.inp",
     "text/tinyshakespeare.txt",
     "text/wikitext2-test.txt",
@@ -23,6 +25,14 @@ def parts(data: Path, text: str) -> list[str]:
         data: the folder with shared data.
         text: one of `TEXTS`.
     """
+    if text == CONTROL:
+        return [
+            "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nTo be?<|eot_id|>",
+            "<|im_start|>user\nTo be?<|im_end|>\n<tool_call> or",
+            "<s>To be</s> or not<s> to be",
+            "<bos><start_of_turn>user\n\nTo be?<end_of_turn>\n\n\n",
+            "<|user|>\n To be?<|end|> \n<|assistant|> or",
+        ]
     content = (data / text).read_bytes().decode()
     if text.endswith(".inp"):
         return content.split("\n__ggml_vocab_test__\n")

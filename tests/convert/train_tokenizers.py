@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import GemmaTokenizer, LlamaTokenizer, PreTrainedTokenizerFast, Qwen2Tokenizer
 
@@ -77,16 +78,18 @@ def _spm(folder: Path, text: Path) -> None:
     model = _sentencepiece(folder, text, adds_blank=True)
     LlamaTokenizer.from_pretrained(folder, add_bos_token=True, legacy=True).save_pretrained(folder)
     (folder / "tokenizer.model").write_bytes(model)
+    _as_published(folder)
 
 
 def _phi3(folder: Path, text: Path) -> None:
     _sentencepiece(folder, text, adds_blank=True, size=VOCABULARY_SIZE - 4)
     tokenizer = LlamaTokenizer.from_pretrained(folder, add_bos_token=False, legacy=True)
     names = ["<|endoftext|>", "<|assistant|>", "<|user|>", "<|end|>"]
-    tokenizer.add_tokens([AddedToken(name, rstrip=True, normalized=False, special=True) for name in names])
+    tokenizer.add_tokens([AddedToken(name, normalized=False, special=True) for name in names])
     tokenizer.eos_token = "<|endoftext|>"
     tokenizer.save_pretrained(folder)
     (folder / "tokenizer.model").unlink(missing_ok=True)
+    _as_published(folder, ("</s>", *names[1:]))
 
 
 def _gemma(folder: Path, text: Path) -> None:
@@ -123,9 +126,27 @@ def _sentencepiece(
             **({"bos_piece": "<bos>", "eos_piece": "<eos>"} if is_gemma else {}),
             minloglevel=2,
         )
-        model = Path(temporary, "tokenizer.model").read_bytes()
+        proto = sentencepiece_model_pb2.ModelProto.FromString(Path(temporary, "tokenizer.model").read_bytes())
+    for name in ("input", "model_prefix"):  # paths of the machine
+        proto.trainer_spec.ClearField(name)
+    model: bytes = proto.SerializeToString()
     (folder / "tokenizer.model").write_bytes(model)
     return model
+
+
+def _as_published(folder: Path, strip: tuple[str, ...] = ()) -> None:
+    """The steps that the files of Llama 2 and Phi 3 have; some tokens of the latter take in white space."""
+    path = folder / "tokenizer.json"
+    values = json.loads(path.read_text())
+    steps = [
+        {"type": "Prepend", "prepend": "\u2581"},
+        {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
+    ]
+    values["normalizer"], values["pre_tokenizer"] = {"type": "Sequence", "normalizers": steps}, None
+    values["model"]["unk_token"] = "<unk>"
+    for token in values["added_tokens"]:
+        token["rstrip"] = token["content"] in strip
+    path.write_text(json.dumps(values))
 
 
 def _compact(folder: Path) -> None:

@@ -86,6 +86,8 @@ def open_adapter(folder: Path) -> Adapter:
     checkpoint = Checkpoint(folder, WEIGHTS)
     halves: dict[tuple[str, str, bool], dict[str, StoredTensor]] = {}
     for name, tensor in checkpoint.tensors.items():
+        if ".base_layer." in name:  # the model's own matrix, saved beside
+            continue
         match = _NAME.match(name)
         key = _KEY.search(match[1]) if match else None
         if match is None or key is None:

@@ -82,10 +82,10 @@ def tokenizer_metadata(folder: Path, size: int, pre_tokenizer: str | None = None
 
 def _read(folder: Path, size: int, pre_tokenizer: str | None) -> Vocabulary:
     path, model_path = folder / "tokenizer.json", folder / "tokenizer.model"
-    tokenizer = read_tokenizer(read_json(path)) if path.exists() else None
-    if tokenizer is not None and tokenizer.kind == "bytes":
-        pre = pre_tokenizer or pre_tokenizers.name_of(read_json(path))
-        return _from_bytes(tokenizer, size, pre)
+    values = read_json(path) if path.exists() else None
+    tokenizer = None if values is None else read_tokenizer(values)
+    if values is not None and tokenizer is not None and tokenizer.kind == "bytes":
+        return _from_bytes(tokenizer, size, pre_tokenizer or pre_tokenizers.name_of(values))
     if model_path.exists():
         try:
             data = model_path.read_bytes()
@@ -105,9 +105,7 @@ def _from_bytes(tokenizer: TokenizerJson, size: int, pre: str) -> Vocabulary:
     known = tokenizer.tokens.keys() | {token.text for token in tokenizer.added}
     for left, right in tokenizer.merges:
         if not {left, right, left + right} <= known:
-            raise ModelFileError(
-                f"tokenizer.json: the merge {left!r:.30} {right!r:.30} is not of tokens that there are"
-            )
+            raise ModelFileError(f"tokenizer.json: the merge {left!r:.30} {right!r:.30} is not one of tokens")
     vocabulary.metadata["tokenizer.ggml.merges"] = [f"{left} {right}" for left, right in tokenizer.merges]
     _add(vocabulary, tokenizer.added)
     _take_template(vocabulary, tokenizer)

@@ -1,0 +1,137 @@
+"""LoRA adapters, merged in and as files of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convert.cases import ADAPTERS, CASES, POSITIONS, TOLERANCE, prompt
+from convert.folders import GOLDEN, Stored, write_adapter, write_safetensors
+from convert.runs import Run, metadata_of, values_of
+from edgewise import _core
+from edgewise.convert.adapters import convert_adapter
+from edgewise.convert.conversion import Options, convert_model
+from edgewise.errors import InvalidArgument, ModelFileError, UnsupportedError
+
+FolderOf = Callable[[str], Path]
+
+
+@pytest.fixture
+def adapter_of(tmp_path: Path, figures: dict[str, Any]) -> FolderOf:
+    return lambda name: write_adapter(tmp_path / name, name, figures[name])
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_a_merged_adapter_gives_the_logits_of_peft(
+    name: str, folder_of: FolderOf, adapter_of: FolderOf, figures: dict[str, Any], tmp_path: Path
+) -> None:
+    base, path = ADAPTERS[name][0], tmp_path / "model.gguf"
+    convert_model(folder_of(base), path, Options("f32", adapters=((adapter_of(name), 1.0),)))
+    logits = np.load(GOLDEN / "logits.npz")
+    found = Run(path).evaluate(prompt(CASES[base]))[list(POSITIONS)]
+    assert np.abs(found - logits[name]).max() <= TOLERANCE * figures[name]["range"]
+    assert np.abs(found - logits[base]).max() > 10 * TOLERANCE * figures[name]["range"]
+
+
+def test_an_adapter_merged_with_strength_0_changes_nothing(
+    folder_of: FolderOf, adapter_of: FolderOf, tmp_path: Path
+) -> None:
+    folder, plain, merged = folder_of("llama"), tmp_path / "plain.gguf", tmp_path / "merged.gguf"
+    convert_model(folder, plain, Options("f32"))
+    convert_model(folder, merged, Options("f32", adapters=((adapter_of("llama-lora"), 0.0),)))
+    assert plain.read_bytes() == merged.read_bytes()
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_a_file_of_an_adapter_holds_what_merging_adds(
+    name: str, folder_of: FolderOf, adapter_of: FolderOf, tmp_path: Path
+) -> None:
+    folder, adapter = folder_of(ADAPTERS[name][0]), adapter_of(name)
+    plain, merged, path = (tmp_path / f"{file}.gguf" for file in ("plain", "merged", "adapter"))
+    convert_model(folder, plain, Options("f32"))
+    convert_model(folder, merged, Options("f32", adapters=((adapter, 1.0),)))
+    convert_adapter(adapter, folder, path)
+    alpha = metadata_of(path)["adapter.lora.alpha"]
+    assert isinstance(alpha, float)
+    names = {tensor for tensor, *_ in _core.ModelFile(path).tensors()}
+    changed = {tensor.rpartition(".")[0] for tensor in names}
+    assert {f"{tensor}.lora_{half}" for tensor in changed for half in "ab"} == names
+    for tensor, *_ in _core.ModelFile(plain).tensors():
+        difference = values_of(merged, tensor) - values_of(plain, tensor)
+        if tensor not in changed:
+            assert not difference.any()
+            continue
+        a, b = values_of(path, f"{tensor}.lora_a"), values_of(path, f"{tensor}.lora_b")
+        rank = b.shape[1]
+        # An embedding's rows are looked up: a has a row for each token.
+        product = a @ b.T if tensor == "token_embd.weight" else b @ a
+        np.testing.assert_allclose(difference, alpha / rank * product, atol=2e-6)
+        assert difference.any()
+
+
+def test_the_keys_of_an_adapter_file(folder_of: FolderOf, adapter_of: FolderOf, tmp_path: Path) -> None:
+    path = tmp_path / "adapter.gguf"
+    report = convert_adapter(adapter_of("llama-lora"), folder_of("llama"), path, "f16")
+    metadata = metadata_of(path)
+    assert metadata["general.type"] == "adapter"
+    assert metadata["adapter.type"] == "lora"
+    assert metadata["general.architecture"] == "llama"
+    assert report.formats == {"f16": 2 * 2 * 7}
+
+
+def test_the_base_needs_no_weights(folder_of: FolderOf, adapter_of: FolderOf, tmp_path: Path) -> None:
+    folder = folder_of("llama")
+    for path in folder.glob("*.safetensors*"):
+        path.unlink()
+    convert_adapter(adapter_of("llama-lora"), folder, tmp_path / "adapter.gguf")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"peft_type": "LOHA"}, "type LOHA"),
+        ({"use_dora": True}, "use_dora"),
+        ({"bias": "all"}, "bias"),
+        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"r": 5}, "says rank 5"),
+        ({"rank_pattern": {"[": 2}}, "regular expression"),
+        ({"lora_alpha": None}, "lora_alpha"),
+    ],
+)
+def test_other_adapters_are_refused(
+    change: dict[str, Any], message: str, folder_of: FolderOf, adapter_of: FolderOf, tmp_path: Path
+) -> None:
+    adapter, path = adapter_of("llama-lora"), tmp_path / "model.gguf"
+    config = json.loads((adapter / "adapter_config.json").read_text()) | change
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises((ModelFileError, UnsupportedError), match=message):
+        convert_model(folder_of("llama"), path, Options("f32", adapters=((adapter, 1.0),)))
+    with pytest.raises((ModelFileError, UnsupportedError), match=message):
+        convert_adapter(adapter, folder_of("llama"), path)
+    assert not list(tmp_path.glob("*.gguf*"))
+
+
+def test_an_adapter_of_another_model_is_refused(folder_of: FolderOf, adapter_of: FolderOf, tmp_path: Path) -> None:
+    adapter, other = adapter_of("llama-lora"), folder_of("phi3-short")
+    with pytest.raises(ModelFileError, match="has no such matrix"):
+        convert_model(other, tmp_path / "model.gguf", Options("f32", adapters=((adapter, 1.0),)))
+    with pytest.raises(ModelFileError, match="has no such matrix"):
+        convert_adapter(adapter, other, tmp_path / "adapter.gguf")
+
+
+def test_half_a_pair_is_refused(folder_of: FolderOf, adapter_of: FolderOf, tmp_path: Path) -> None:
+    adapter = adapter_of("llama-lora")
+    half = {"base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight": Stored("F32", (4, 64), b"\0" * 1024)}
+    write_safetensors(adapter / "adapter_model.safetensors", half)
+    with pytest.raises(ModelFileError, match="lora_A, and not the other half"):
+        convert_adapter(adapter, folder_of("llama"), tmp_path / "adapter.gguf")
+
+
+def test_adapters_are_stored_as_floats(folder_of: FolderOf, adapter_of: FolderOf, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="not as 'q4_k'"):
+        convert_adapter(adapter_of("llama-lora"), folder_of("llama"), tmp_path / "adapter.gguf", "q4_k")
