@@ -288,7 +288,7 @@ fn with_few_tokens_the_logits_are_those_of_each_token_alone() {
         }
         let mut together = session(load(&File::new("llama"), adapters()).unwrap(), isa);
         together.evaluate(&TOKENS, Logits::None, &|| false).unwrap();
-        let (other, _) = together.begin(&[]);
+        let (other, _) = together.begin(&[], "");
         let work = [
             Work { sequence: other, tokens: &[5, 6], wanted: Logits::Last },
             Work { sequence: Session::MAIN, tokens: &[7, 3, 8, 11, 19, 2], wanted: Logits::All },
