@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from edgewise import Llama
+from random_model.adapter import Adapter, write_adapter
+from random_model.shape import Shape
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,6 +32,26 @@ def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: 
 @pytest.fixture(scope="session")
 def story_model() -> Path:
     return data("models/stories260k-f32.gguf")
+
+
+@pytest.fixture(scope="session")
+def demo_adapters(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two random adapters for the model in the package."""
+    shape = Shape(
+        architecture="llama",
+        block_count=4,
+        embedding_length=256,
+        feed_forward_length=768,
+        head_count=4,
+        head_count_kv=2,
+        key_length=64,
+        vocabulary_size=2048,
+    )
+    folder = tmp_path_factory.mktemp("adapters")
+    paths = folder / "first.gguf", folder / "second.gguf"
+    for seed, path in enumerate(paths):
+        write_adapter(path, shape, Adapter(rank=4, alpha=0.0), seed)
+    return paths
 
 
 @pytest.fixture(scope="session")

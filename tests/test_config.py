@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewise.config import DEFAULT_CONTEXT_LENGTH, EngineConfig, load
+from edgewise.config import DEFAULT_CONTEXT_LENGTH, EngineConfig, adapter, load
 from edgewise.errors import InvalidArgument
 
 
@@ -74,6 +74,11 @@ def test_a_named_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         {"prompt_cache_bytes": -1},
         {"cache_folder": 5},
         {"engine": 1},
+        {"lora": 5},
+        {"lora": ["a.gguf"]},
+        {"lora": [("a.gguf",)]},
+        {"lora": [(5, 1.0)]},
+        {"lora": [("a.gguf", "much")]},
     ],
 )
 def test_values_out_of_range_are_refused(wrong: dict[str, object]) -> None:
@@ -93,6 +98,30 @@ def test_the_environment_turns_the_cache_of_prompts_off(tmp_path: Path) -> None:
     assert load(environment=environment).prompt_cache_bytes == 1_000_000
     config = load(environment={**environment, "EDGEWISE_PROMPT_CACHE_BYTES": "0"})
     assert (config.prompt_cache_bytes, config.sequences) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a.gguf", ("a.gguf", 1.0)),
+        ("a.gguf=0.5", ("a.gguf", 0.5)),
+        ("a=b.gguf", ("a=b.gguf", 1.0)),
+        ("a=1=-2e-1", ("a=1", -0.2)),
+        ("C:\\a b.gguf=2", ("C:\\a b.gguf", 2.0)),
+    ],
+)
+def test_an_adapter_is_a_path_and_a_scale_if_there_is_one(text: str, expected: tuple[str, float]) -> None:
+    assert adapter(text) == expected
+
+
+def test_several_adapters_are_apart_by_commas_or_lines(tmp_path: Path) -> None:
+    environment = write(tmp_path, "[engine]\nlora = a.gguf = 0.5\n  b.gguf\n")
+    assert load(environment=environment).lora == (("a.gguf", 0.5), ("b.gguf", 1.0))
+    assert load(environment={**environment, "EDGEWISE_LORA": "c.gguf, d.gguf=2"}).lora == (
+        ("c.gguf", 1.0),
+        ("d.gguf", 2),
+    )
+    assert load({"lora": [("e.gguf", 3)]}, environment=environment).lora == [("e.gguf", 3)]
 
 
 def test_a_configuration_cannot_change() -> None:

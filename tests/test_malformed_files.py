@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgewise._core import ModelFile
+from edgewise.config import EngineConfig
 from edgewise.engine import open as open_engine
 from edgewise.errors import ModelFileError, UnsupportedError
 
@@ -25,14 +26,17 @@ def attacks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_attack_is_an_error_that_names_what_is_wrong(attacks: Path) -> None:
     table = [line.split("\t") for line in (attacks / "attacks.tsv").read_text(encoding="utf-8").splitlines()]
     assert len(table) >= 80
-    for name, file, must_name, _ in table:
+    for name, file, must_name, stage in table:
+        is_adapter = stage == "Adapter"
+        config = EngineConfig(lora=[(attacks / file, 1.0)] if is_adapter else [])
         with pytest.raises(ModelFileError) as caught:
-            open_engine(attacks / file, engine="native").close()
+            open_engine(attacks / ("sound.gguf" if is_adapter else file), config, engine="native").close()
         assert must_name in caught.value.message, name
 
 
 def test_the_same_file_without_a_fault_opens(attacks: Path) -> None:
-    with open_engine(attacks / "sound.gguf", engine="native") as engine:
+    config = EngineConfig(lora=[(attacks / "sound-adapter.gguf", 1.0)])
+    with open_engine(attacks / "sound.gguf", config, engine="native") as engine:
         assert engine.name == "native"
 
 

@@ -26,8 +26,13 @@ def write_model(path: Path, shape: Shape, recipe: Recipe, seed: int, *, as_f32: 
     writer = GGUFWriter(path, shape.architecture)
     writer.add_name("random weights")
     shape.add_to(writer)
-    tensors = [(tensor, _format(tensor, recipe)) for tensor in shape.tensors()]
-    for tensor, name in tensors:
+    write_tensors(writer, shape.tensors(), recipe, seed, as_f32=as_f32)
+
+
+def write_tensors(writer: GGUFWriter, tensors: list[Tensor], recipe: Recipe, seed: int, *, as_f32: bool) -> None:
+    """Write a file whose metadata is complete; see `write_model`."""
+    stored_as = [(tensor, _format(tensor, recipe)) for tensor in tensors]
+    for tensor, name in stored_as:
         dimensions = (tensor.columns,) if tensor.kind == "vector" else (tensor.rows, tensor.columns)
         stored = "f32" if as_f32 else name
         size = tensor.rows * _row_bytes(tensor, stored)
@@ -37,7 +42,7 @@ def write_model(path: Path, shape: Shape, recipe: Recipe, seed: int, *, as_f32: 
     writer.write_ti_data_to_file()
     assert writer.fout is not None
     file = writer.fout[0]
-    for tensor, name in tensors:
+    for tensor, name in stored_as:
         writer.write_padding(file, file.tell())
         stream = RandomBytes(seed, tensor.name)
         if tensor.kind == "vector":

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use edgewise_core::model::{CacheFormat, Model as CoreModel};
+use edgewise_core::gguf::Gguf;
+use edgewise_core::model::{Adapter, CacheFormat, Model as CoreModel};
 use edgewise_core::sampler::log_probabilities;
 use edgewise_core::session::{Logits, Pooling, SequenceId, Session as CoreSession, SessionOptions, Work};
 use edgewise_core::{Error, ErrorKind, Result};
@@ -16,6 +17,7 @@ use crate::errors::{detached, to_python};
 use crate::file::ModelFile;
 use crate::machine::{named_isa, resolve_threads};
 use crate::sampling::{Sampled, Sampler};
+use crate::speculation::{Guesses, Speculation};
 use crate::token::Tokens;
 
 /// How often a computation looks for a pending Ctrl-C.
@@ -28,9 +30,18 @@ pub(crate) struct Model(Arc<CoreModel>);
 #[pymethods]
 impl Model {
     #[new]
-    fn new(py: Python<'_>, file: &Bound<'_, ModelFile>) -> PyResult<Self> {
+    #[pyo3(signature = (file, *, adapters = Vec::new()))]
+    fn new(py: Python<'_>, file: &Bound<'_, ModelFile>, adapters: Vec<(PathBuf, f32)>) -> PyResult<Self> {
         let gguf = Arc::clone(&file.get().0);
-        detached(py, || CoreModel::load(gguf)).map(|model| Self(Arc::new(model)))
+        let open = |(path, scale): (PathBuf, f32)| {
+            let gguf = Arc::new(Gguf::open(&path)?);
+            Ok(Adapter { name: path.display().to_string(), gguf, scale })
+        };
+        detached(py, || {
+            let adapters = adapters.into_iter().map(open).collect::<Result<_>>()?;
+            CoreModel::load_adapted(gguf, adapters)
+        })
+        .map(|model| Self(Arc::new(model)))
     }
 
     #[getter]
@@ -128,10 +139,11 @@ impl Session {
         self.with(py, |session| session.tokens_of(SequenceId(sequence)).to_vec())
     }
 
-    fn begin(&self, py: Python<'_>, tokens: Tokens) -> (usize, usize) {
+    #[pyo3(signature = (tokens, namespace = ""))]
+    fn begin(&self, py: Python<'_>, tokens: Tokens, namespace: &str) -> (usize, usize) {
         let Tokens(tokens) = tokens;
         self.with(py, |session| {
-            let (SequenceId(id), cached) = session.begin(&tokens);
+            let (SequenceId(id), cached) = session.begin(&tokens, namespace);
             (id, cached)
         })
     }
@@ -140,9 +152,10 @@ impl Session {
         self.with(py, |session| session.end(SequenceId(sequence)));
     }
 
-    fn reuse(&self, py: Python<'_>, tokens: Tokens) -> usize {
+    #[pyo3(signature = (tokens, namespace = ""))]
+    fn reuse(&self, py: Python<'_>, tokens: Tokens, namespace: &str) -> usize {
         let Tokens(tokens) = tokens;
-        self.with(py, |session| session.reuse(&tokens))
+        self.with(py, |session| session.reuse(&tokens, namespace))
     }
 
     #[pyo3(signature = (length, *, sequence = 0))]
@@ -203,6 +216,48 @@ impl Session {
             let (values, _) = given.as_chunks();
             let adjusted: Vec<f32> = values.iter().map(|&x| f32::from_ne_bytes(x)).collect();
             Ok(sampler.choose(own, &adjusted, top_logprobs))
+        })
+    }
+
+    #[pyo3(signature = (tokens, sampler, top_logprobs = None, speculation = None, most = 0, guesses = None))]
+    #[expect(clippy::too_many_arguments, reason = "positions are cheaper than keywords, once per token")]
+    fn advance(
+        &self,
+        py: Python<'_>,
+        tokens: Tokens,
+        sampler: &Bound<'_, Sampler>,
+        top_logprobs: Option<usize>,
+        speculation: Option<&Bound<'_, Speculation>>,
+        most: usize,
+        guesses: Option<Guesses>,
+    ) -> PyResult<Vec<Sampled>> {
+        let Tokens(tokens) = tokens;
+        let (sampler, speculation) = (sampler.get(), speculation.map(Bound::get));
+        self.compute(py, |session, interrupted| {
+            let mut sampled = Vec::with_capacity(1);
+            let choose = |logits: &[f32]| {
+                let found = sampler.choose(logits, logits, top_logprobs);
+                let token = found.0;
+                sampled.push(found);
+                token
+            };
+            let vocabulary_size = session.model().config().vocabulary_size;
+            match (speculation.map(Speculation::locked), &tokens[..]) {
+                (None, _) => session.verify(&tokens, &[], interrupted, choose)?,
+                (Some(mut speculation), &[token]) => {
+                    match guesses {
+                        Some(Guesses(guesses)) => speculation.take(&guesses, most, vocabulary_size),
+                        None => speculation.look_up(most),
+                    }
+                    speculation.step(session, token, interrupted, choose)?
+                }
+                (Some(mut speculation), _) => {
+                    let chosen = session.verify(&tokens, &[], interrupted, choose)?;
+                    speculation.read(&chosen);
+                    chosen
+                }
+            };
+            Ok(sampled)
         })
     }
 

@@ -3,6 +3,7 @@
 //! Each attack is one step away from a file that opens ([`file::sound`]) or a model that loads ([`model::sound_bytes`]),
 //! so that nothing else is found first.
 
+pub(crate) mod adapter;
 pub(crate) mod file;
 
 mod header;
@@ -22,6 +23,8 @@ pub(crate) enum Stage {
     Load,
     /// When its tokenizer is made.
     Vocabulary,
+    /// When it is added to the sound model as an adapter.
+    Adapter,
 }
 
 /// One attack: the files it needs, and what the error must name.
@@ -52,5 +55,6 @@ pub(crate) fn all() -> Vec<Attack> {
     attacks.extend(splits::attacks());
     attacks.extend(model::attacks());
     attacks.extend(vocabulary::attacks());
+    attacks.extend(adapter::attacks());
     attacks
 }

@@ -3,7 +3,7 @@
 use super::file::{ARRAY, F32, FORMAT_F32, FORMAT_Q8_0, File, I32, STRING, U32, U64, array, pair, string, tensor};
 use super::{Attack, Stage};
 
-/// A llama model of one layer whose weights are all zero: its pairs and tensors by name, for an attack to change.
+/// A llama model of one layer whose weights are all zero, or what else has keys and tensors for an attack to change.
 pub(super) struct Model {
     pairs: Vec<(String, u32, Vec<u8>)>,
     tensors: Vec<(String, Vec<u64>, u32)>,
@@ -34,10 +34,8 @@ pub(super) fn sound() -> Model {
         ("output.weight", &[32, 8]),
     ];
     let vocabulary = ["<unk>", "<s>", "</s>", "\u{2581}", "a", "b", "ab", "\u{2581}a"];
-    let model = Model {
-        pairs: Vec::new(),
-        tensors: tensors.map(|(name, shape)| (name.to_owned(), shape.to_vec(), FORMAT_F32)).to_vec(),
-    };
+    let add = |model: Model, (name, shape): (&str, &[u64])| model.tensor(name, shape, FORMAT_F32);
+    let model = tensors.into_iter().fold(Model::empty(), add);
     let model = sizes.into_iter().fold(model, |model, (key, size)| model.size(key, size));
     model
         .set("general.architecture", STRING, string("llama"))
@@ -56,6 +54,11 @@ pub(crate) fn sound_bytes() -> Vec<u8> {
 }
 
 impl Model {
+    /// Neither pairs nor tensors.
+    pub(super) fn empty() -> Self {
+        Self { pairs: Vec::new(), tensors: Vec::new() }
+    }
+
     pub(super) fn without(mut self, key: &str) -> Self {
         let count = self.pairs.len();
         self.pairs.retain(|(known, ..)| known != key);
@@ -77,14 +80,14 @@ impl Model {
         self.set(&format!("llama.{key}"), F32, value.to_le_bytes())
     }
 
-    fn without_tensor(mut self, name: &str) -> Self {
+    pub(super) fn without_tensor(mut self, name: &str) -> Self {
         let count = self.tensors.len();
         self.tensors.retain(|(known, ..)| known != name);
         assert!(self.tensors.len() < count, "{name} is not there");
         self
     }
 
-    fn tensor(mut self, name: &str, shape: &[u64], format: u32) -> Self {
+    pub(super) fn tensor(mut self, name: &str, shape: &[u64], format: u32) -> Self {
         self.tensors.retain(|(known, ..)| known != name);
         self.tensors.push((name.to_owned(), shape.to_vec(), format));
         self

@@ -2,8 +2,8 @@
 //!
 //! `cargo run -p edgewise-core --example write_attacks -- FOLDER`; `FOLDER/attacks.tsv` then has one line per attack:
 //! its name, the file to open, the text that the error must contain, and the stage at which it is found (`Open` the file,
-//! `Load` the model, or make the tokenizer from its `Vocabulary`), separated by tabs. `sound.gguf` and `sound-merges.gguf`
-//! are models without a fault.
+//! `Load` the model, make the tokenizer from its `Vocabulary`, or add it to `sound.gguf` as an `Adapter`), separated by
+//! tabs. `sound.gguf` and `sound-merges.gguf` are models without a fault, `sound-adapter.gguf` an adapter for the first.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -27,5 +27,6 @@ fn main() -> std::io::Result<()> {
     }
     std::fs::write(folder.join("sound.gguf"), attacks::model::sound_bytes())?;
     std::fs::write(folder.join("sound-merges.gguf"), attacks::vocabulary::sound_bytes())?;
+    std::fs::write(folder.join("sound-adapter.gguf"), attacks::adapter::sound_bytes())?;
     std::fs::write(folder.join("attacks.tsv"), table)
 }

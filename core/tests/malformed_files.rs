@@ -8,7 +8,8 @@ use edgewise_core::gguf::{Gguf, Writer};
 use edgewise_core::{Error, ErrorKind, formats::Format};
 
 use attacks::{Attack, Stage};
-use edgewise_core::model::Model;
+use edgewise_core::model::{Adapter, Model};
+use edgewise_core::session::{Logits, Session, SessionOptions};
 use edgewise_core::tokenizer::Tokenizer;
 use folder::Folder;
 
@@ -33,8 +34,17 @@ fn fault_of_stage(attack: &Attack, opened: Result<Gguf, Error>) -> Option<String
         (Stage::Open, opened) => fault(opened, attack.must_name),
         (Stage::Load, Ok(gguf)) => fault(Model::load(Arc::new(gguf)), attack.must_name),
         (Stage::Vocabulary, Ok(gguf)) => fault(Tokenizer::from_metadata(gguf.metadata()), attack.must_name),
-        (Stage::Load | Stage::Vocabulary, Err(error)) => Some(format!("found when it was opened: {error}")),
+        (Stage::Adapter, Ok(gguf)) => fault(add_to_the_sound_model(gguf), attack.must_name),
+        (Stage::Load | Stage::Vocabulary | Stage::Adapter, Err(error)) => {
+            Some(format!("found when it was opened: {error}"))
+        }
     }
+}
+
+fn add_to_the_sound_model(adapter: Gguf) -> Result<Model, Error> {
+    let model = Gguf::from_bytes(attacks::model::sound_bytes())?;
+    let adapter = Adapter { name: "adapter".to_owned(), gguf: Arc::new(adapter), scale: 1.0 };
+    Model::load_adapted(Arc::new(model), vec![adapter])
 }
 
 #[test]
@@ -52,6 +62,7 @@ fn the_models_that_attacks_start_from_are_sound() {
         assert_eq!(Tokenizer::from_metadata(gguf.metadata()).unwrap().len(), 8);
         assert_eq!(Model::load(Arc::new(gguf)).unwrap().config().vocabulary_size, 8);
     }
+    assert!(add_to_the_sound_model(Gguf::from_bytes(attacks::adapter::sound_bytes()).unwrap()).is_ok());
 }
 
 #[test]
@@ -146,6 +157,33 @@ fn a_file_with_any_byte_changed_opens_or_is_an_error() {
         }
     }
     assert!(opened > 100 && refused > 100, "{opened} opened, {refused} refused");
+}
+
+#[test]
+fn an_adapter_with_any_byte_changed_runs_or_is_an_error() {
+    let sound = attacks::adapter::sound_bytes();
+    let whole = Gguf::from_bytes(sound.clone()).unwrap();
+    let header_bytes = whole.tensors().iter().map(edgewise_core::gguf::Tensor::position).min().unwrap();
+    let (mut ran, mut refused) = (0, 0);
+    for position in 0..header_bytes {
+        for value in [0, 1, 0x7f, 0xff, sound[position] ^ 1, sound[position] ^ 0x80] {
+            let mut bytes = sound.clone();
+            bytes[position] = value;
+            match Gguf::from_bytes(bytes).and_then(add_to_the_sound_model) {
+                Ok(model) => {
+                    ran += 1;
+                    let mut session = Session::new(Arc::new(model), SessionOptions::default()).unwrap();
+                    session.evaluate(&[0, 7, 3], Logits::Last, &|| false).unwrap();
+                    assert_eq!(session.logits().len(), 8);
+                }
+                Err(error) => {
+                    refused += 1;
+                    assert_ne!(error.kind(), ErrorKind::Io, "{error}");
+                }
+            }
+        }
+    }
+    assert!(ran > 100 && refused > 100, "{ran} ran, {refused} refused");
 }
 
 #[test]

@@ -9,12 +9,14 @@ from typing import Final, Literal, final
 
 __all__ = [
     "VERSION",
+    "Controller",
     "GgufWriter",
     "Model",
     "ModelFile",
     "Rows",
     "Sampler",
     "Session",
+    "Speculation",
     "TextStream",
     "ThreadChoice",
     "Tokenizer",
@@ -41,6 +43,9 @@ class ModelFile:
     @property
     def size_bytes(self) -> int:
         """Size of all parts together."""
+
+    def read_bandwidth(self, *, isa: str, threads: int) -> float:
+        """Bytes per second at which threads read all tensors once, where they lie in memory: the bound of decode."""
 
     def metadata(self) -> dict[str, object]:
         """Every metadata value that is no array, in file order."""
@@ -173,8 +178,15 @@ class Tokenizer:
 class Model:
     """Weights, bound and shape-checked."""
 
-    def __new__(cls, file: ModelFile) -> Model:
-        """Binds the weights of a file."""
+    def __new__(cls, file: ModelFile, *, adapters: Sequence[tuple[str | PathLike[str], float]] = ...) -> Model:
+        """Binds the weights of a file, and of LoRA adapters: the path and the scale of each.
+
+        Raises:
+            ModelFileError: if a file does not hold what it should, or an adapter does not fit the model; the latter's
+                message begins with the adapter's path.
+            UnsupportedError: if the core does not run it.
+            InvalidArgument: if a scale is not finite.
+        """
 
     @property
     def architecture(self) -> str:
@@ -238,7 +250,7 @@ class Session:
 
     @property
     def fingerprint(self) -> int:
-        """The same for two sessions exactly if each can read what the other saved: model and cache formats."""
+        """The same for two sessions exactly if each can read what the other saved: model, adapters, cache formats."""
 
     @property
     def tokens(self) -> list[int]:
@@ -247,16 +259,17 @@ class Session:
     def tokens_of(self, sequence: int) -> list[int]:
         """The tokens of a sequence; none if it ended."""
 
-    def begin(self, tokens: Sequence[int]) -> tuple[int, int]:
+    def begin(self, tokens: Sequence[int], namespace: str = "") -> tuple[int, int]:
         """A new sequence: its number, and how many of `tokens` it holds already.
 
-        Those are as many as any sequence of the session holds or held, but for the last, whose logits are wanted.
+        Those are as many as any sequence of the session and of the namespace holds or held, but for the last, whose
+        logits are wanted.
         """
 
     def end(self, sequence: int) -> None:
         """Ends a sequence. What it held serves those that begin alike, until its room is needed."""
 
-    def reuse(self, tokens: Sequence[int]) -> int:
+    def reuse(self, tokens: Sequence[int], namespace: str = "") -> int:
         """Lets the main sequence begin anew, as `begin` does, and says how many tokens it holds."""
 
     def truncate(self, length: int, *, sequence: int = 0) -> None:
@@ -293,6 +306,29 @@ class Session:
 
         Returns:
             The token; its log-probability before any option, unless `top_logprobs` is None; the likeliest tokens.
+        """
+
+    def advance(
+        self,
+        tokens: Sequence[int],
+        sampler: Sampler,
+        top_logprobs: int | None = None,
+        speculation: Speculation | None = None,
+        most: int = 0,
+        guesses: Sequence[int] | None = None,
+    ) -> list[tuple[int, float | None, list[tuple[int, float]]]]:
+        """Appends tokens to the main sequence, and chooses the next one, or several where guesses are right.
+
+        A single token is evaluated together with guesses behind it; those that turn out wrong are forgotten again.
+
+        Args:
+            top_logprobs: see `sample`.
+            speculation: what guesses, from the text that earlier calls gave.
+            most: how many guesses may be evaluated.
+            guesses: guesses from elsewhere, in place of those that `speculation` finds in the text.
+
+        Returns:
+            As `sample` does, of each token. The last one is not evaluated.
         """
 
     def logprobs(self, row: int, token: int, top: int) -> tuple[float, list[tuple[int, float]]]:
@@ -382,6 +418,31 @@ class Sampler:
         seed: int,
     ) -> Sampler:
         """Checks the options; `edgewise.engine.GenerateOptions` explains them."""
+
+@final
+class Controller:
+    """Decides how many tokens to guess, from how often guesses are right and how long steps take."""
+
+    def __new__(cls, *, eager: bool = False) -> Controller:
+        """Guesses what promises to be fastest; if `eager`, as much as it may, whatever comes of it."""
+
+@final
+class Speculation:
+    """What one answer guesses, and how well; see `Session.advance`."""
+
+    def __new__(cls, controller: Controller, tokenizer: Tokenizer, text: Sequence[int]) -> Speculation:
+        """Guesses for an answer to `text`. Answers that share a controller learn from each other."""
+
+    def ask(self, most: int) -> int:
+        """How many tokens, at most `most`, to guess now if a guess costs something."""
+
+    @property
+    def drafted(self) -> int:
+        """How many guesses were evaluated."""
+
+    @property
+    def accepted(self) -> int:
+        """How many of those were right."""
 
 @final
 class TextStream:

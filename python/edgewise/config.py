@@ -13,6 +13,7 @@ context_length = 8192
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, SupportsFloat, SupportsIndex, get_args
@@ -51,6 +52,7 @@ class EngineConfig:
         prompt_cache_bytes: what prompts on disk may take; 0 writes and reads none. By default 1 GiB, or 5 % of the free
             space if that is less. See docs/prompt-cache.md.
         cache_folder: where they are, in a folder `prompts`; by default `edgewise` in the user's cache folder.
+        lora: adapters that change what the model computes, in GGUF form: path and scale of each. See docs/lora.md.
 
     Raises:
         InvalidArgument: if a value is out of its range or a choice unknown.
@@ -68,6 +70,7 @@ class EngineConfig:
     sequences: int = 1
     prompt_cache_bytes: int | None = None
     cache_folder: str = ""
+    lora: Sequence[tuple[str | Path, float]] = ()
 
     def __post_init__(self) -> None:
         _require_choice("engine", self.engine, get_args(EngineName))
@@ -87,6 +90,7 @@ class EngineConfig:
             require_whole("prompt_cache_bytes", self.prompt_cache_bytes, 0, None)
         if not isinstance(self.cache_folder, str):
             raise InvalidArgument(f"cache_folder must be a path, got {self.cache_folder!r}")
+        _require_adapters(self.lora)
 
     def context_for(self, trained: int) -> int:
         """The context length to use with a model that was trained for `trained` tokens."""
@@ -127,6 +131,17 @@ def load(
     config = replace(config, **_typed(from_environment, "the environment"))
     given = {key: value for key, value in (arguments or {}).items() if value is not None}
     return replace(config, **_typed(given, "the arguments"))
+
+
+def adapter(text: str) -> tuple[str, float]:
+    """The path and the scale in `PATH` or `PATH=SCALE`; a path that ends in `=` and a number needs a scale after it."""
+    path, equals, scale = text.rpartition("=")
+    if equals:
+        try:
+            return path.rstrip(), float(scale)
+        except ValueError:
+            pass
+    return text, 1.0
 
 
 def require_whole(name: str, value: object, least: int | None, most: int | None = LARGEST) -> None:
@@ -205,7 +220,19 @@ def _typed(values: Mapping[str, object], source: str) -> dict[str, Any]:
                 typed[key] = int(value)
             except ValueError:
                 raise InvalidArgument(f"{source}: {key} must be a whole number, got {value!r}") from None
+        if key == "lora" and isinstance(value, str):
+            typed[key] = tuple(adapter(one.strip()) for one in value.replace("\n", ",").split(",") if one.strip())
     return typed
+
+
+def _require_adapters(adapters: object) -> None:
+    hint = 'lora=[("adapter.gguf", 1.0)]'
+    if isinstance(adapters, str) or not isinstance(adapters, Sequence):
+        raise InvalidArgument(f"lora must be pairs of a path and a scale, got {adapters!r}", hint=hint)
+    for one in adapters:
+        if not isinstance(one, tuple) or len(one) != 2 or not isinstance(one[0], str | Path):
+            raise InvalidArgument(f"lora must be pairs of a path and a scale, got {one!r} among them", hint=hint)
+        require_number(f"lora: the scale of {one[0]}", one[1])
 
 
 def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -16,6 +16,7 @@ from edgewise.dropin import embedding as embeddings
 from edgewise.dropin.arguments import (
     NOT_IN_COMPLETION,
     NOT_IN_CONSTRUCTOR,
+    adapters,
     biases,
     cache_format,
     check_numbers,
@@ -27,7 +28,7 @@ from edgewise.dropin.completion import Request, chunks, whole
 from edgewise.dropin.conveniences import Conveniences
 from edgewise.dropin.hooks import CallersDrafter, LogitsProcessorList, StoppingCriteriaList, adjuster, stopper
 from edgewise.dropin.low_level import RANDOM_SEED, LlamaState, LowLevel, first_seed
-from edgewise.dropin.opening import as_value_error, require_path
+from edgewise.dropin.opening import opening_error, require_path
 from edgewise.dropin.vocabulary import Vocabulary
 from edgewise.engine.native import NativeEngine
 from edgewise.errors import InvalidArgument, ModelFileError, SystemRefused, UnsupportedError
@@ -74,10 +75,12 @@ class Llama(Vocabulary, LowLevel, Conveniences):
         type_v: the same for the values.
         verbose: say on stderr what is opened and how fast answers are.
         split_mode, main_gpu, tensor_split, use_mmap, use_mlock, n_ubatch, n_threads_batch, offload_kqv, flash_attn,
-            op_offload, swa_full, no_perf, lora_scale, numa: accepted; they change nothing here.
+            op_offload, swa_full, no_perf, lora_base, numa: accepted; they change nothing here.
         kv_overrides, rope_scaling_type, attention_type, rope_freq_base, rope_freq_scale, yarn_ext_factor,
-            yarn_attn_factor, yarn_beta_fast, yarn_beta_slow, yarn_orig_ctx, lora_base, lora_path, chat_handler,
-            tokenizer, spm_infill: not supported; anything but the default is an UnsupportedError.
+            yarn_attn_factor, yarn_beta_fast, yarn_beta_slow, yarn_orig_ctx, chat_handler, tokenizer, spm_infill: not
+            supported; anything but the default is an UnsupportedError.
+        lora_path: a LoRA adapter in GGUF form, or several.
+        lora_scale: multiplies what it adds; one number for all, or one for each.
         draft_model: a function from the tokens so far to those that it expects next, for speculative decoding; by
             default they are looked up in the text so far. The answers are the same with and without.
         outdated: arguments of older versions are accepted and mean nothing, as there.
@@ -85,6 +88,7 @@ class Llama(Vocabulary, LowLevel, Conveniences):
     Raises:
         ValueError: `Model path does not exist: ...`, `Failed to load model from file: ...`. The latter is also a
             ModelFileError, SystemRefused or UnsupportedError, whichever is the cause.
+        RuntimeError: `Failed to initialize LoRA adapter from lora path: ...`, and one of those three, too.
         UnsupportedError: if an argument is not supported.
     """
 
@@ -125,8 +129,8 @@ class Llama(Vocabulary, LowLevel, Conveniences):
         no_perf: bool = False,
         last_n_tokens_size: int = 64,
         lora_base: str | None = None,
-        lora_scale: float = 1.0,
-        lora_path: str | None = None,
+        lora_scale: float | Sequence[float] = 1.0,
+        lora_path: str | Sequence[str] | None = None,
         numa: bool | int = False,
         chat_format: str | None = None,
         chat_handler: object = None,
@@ -162,13 +166,14 @@ class Llama(Vocabulary, LowLevel, Conveniences):
                 "value_format": cache_format("type_v", type_v),
                 "gpu_layers": 0,
                 "prompt_cache_bytes": 0,
+                "lora": adapters(lora_path, lora_scale),
             }
         )
         require_path(model_path)
         try:
             metadata = self._open(config, vocab_only=vocab_only)
         except (ModelFileError, SystemRefused, UnsupportedError) as error:
-            raise as_value_error(error, model_path) from error
+            raise opening_error(error, model_path, config.lora) from error
         self._context_length = n_ctx if self._engine is None else self._engine.context_length
         self.n_batch = min(config.batch, self._context_length)
         self._file_metadata = metadata

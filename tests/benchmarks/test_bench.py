@@ -53,6 +53,12 @@ def test_prompts_from_disk_are_measured_beside_computed_ones() -> None:
     assert [line.split()[0] for line in printed] == ["tiny-q4_k_m.gguf,", "begin", "first_token"]
 
 
+def test_a_model_with_an_adapter_is_measured_beside_the_one_without() -> None:
+    script = ROOT / "benchmarks" / "lora.py"
+    printed = run(script, "--shape", "tiny", "--tokens", "64", "--rounds", "1").splitlines()
+    assert [line.split()[0] for line in printed] == ["tiny-q4_k_m.gguf,", "prefill", "decode"]
+
+
 @pytest.mark.parametrize("wrong", [("--only", "everything"), ("--formats", "q9"), ("--model", "absent.gguf")])
 def test_what_is_unknown_is_refused_by_name(wrong: tuple[str, str]) -> None:
     done = subprocess.run([sys.executable, BENCH, *wrong], capture_output=True, text=True)

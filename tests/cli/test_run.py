@@ -50,6 +50,19 @@ def test_json_is_one_object_with_text_and_speeds(story_model: Path) -> None:
     assert answer["peak_memory_bytes"] > 0
 
 
+def test_adapters_are_added_with_their_scales(demo_adapters: tuple[Path, Path]) -> None:
+    first, second = demo_adapters
+    ask = ["run", "demo", "-p", "What is a model?", "--temp", "0", "-n", "24", "-q", "--no-prompt-cache"]
+    options = [[], [f"{first}=0.5"], [f"{first}=-0.5"], [f"{first}=0.5", str(second)]]
+    answers = [run(*ask, *(f"--lora={adapter}" for adapter in adapters)) for adapters in options]
+    assert [answer.returncode for answer in answers] == [0, 0, 0, 0]
+    assert len({answer.stdout for answer in answers}) == 4
+    assert run(*ask, "--lora", f"{first}=0").stdout == answers[0].stdout
+    wrong = run(*ask, "--lora", "nowhere.gguf=0.5")
+    assert wrong.returncode == 1
+    assert wrong.stderr.startswith("error: nowhere.gguf: ")
+
+
 def test_a_prompt_comes_through_a_pipe(story_model: Path) -> None:
     assert run("run", story_model, "-n", "4", "--temp", "0", stdin="Once upon a time").stdout == ", there was a\n"
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from gguf import RopeScalingType
 
+from random_model.adapter import Adapter
 from random_model.blocks import FLOAT_FORMATS, FORMATS, RandomBytes
 from random_model.recipe import Recipe, mix, uniform
 from random_model.shape import RopeScaling, Shape
@@ -104,6 +105,19 @@ VARIANT_SHAPES = {
     "phi3-plain": replace(_PHI3, rope_factors="none", rope_scaling=None, head_count_kv=4),
 }
 
+# Adapters of each case, with their scales.
+ADAPTERS: dict[str, tuple[tuple[Adapter, float], ...]] = {
+    **{f"{name}-f32-adapter": ((Adapter(rank=8, alpha=16.0), 0.2),) for name in BASE_SHAPES},
+    # Where the output is the embedding, llama.cpp cannot adapt one of the two.
+    "llama-f32-adapter": ((Adapter(rank=8, alpha=16.0, matrices=r"weight$"), 0.2),),
+    "llama-f32-adapters": (
+        (Adapter(rank=4, alpha=0.0, matrices=r"attn_[qv]", format_name="f16"), 0.5),
+        (Adapter(rank=16, alpha=8.0, matrices=r"attn_q|attn_output|ffn_down"), -0.7),
+    ),
+    "llama-q4_k-adapter": ((Adapter(rank=32, alpha=32.0, format_name="q8_0"), 0.3),),
+    "phi3-q8_0-adapters": ((Adapter(rank=8, alpha=8.0), 0.3), (Adapter(rank=1, alpha=2.0, format_name="f16"), 0.2)),
+}
+
 
 @dataclass(frozen=True)
 class Case:
@@ -115,6 +129,7 @@ class Case:
         recipe: the format of each matrix.
         is_float: whether all its weights are floats, which llama.cpp multiplies without rounding activations to int8.
         context_length: tokens of context; phi3 takes its long factors above the original context.
+        adapters: what is added to it, with scales.
     """
 
     name: str
@@ -122,6 +137,7 @@ class Case:
     recipe: Recipe
     is_float: bool
     context_length: int = 256
+    adapters: tuple[tuple[Adapter, float], ...] = ()
 
 
 def all_cases() -> list[Case]:
@@ -135,6 +151,16 @@ def all_cases() -> list[Case]:
         cases.append(Case(f"{name}-f32", shape, uniform("f32"), True, 1024 if name == "phi3-long" else 256))
     mixed = replace(_LLAMA, is_tied=True)
     cases += [Case(f"llama-{name}", mixed, mix(name, mixed), False) for name in ("q3_k_m", "q4_k_m", "q5_k_m")]
+    return cases
+
+
+def adapter_cases() -> list[Case]:
+    """Models with adapters."""
+    cases = []
+    for name, adapters in ADAPTERS.items():
+        architecture, format_name, _ = name.split("-")
+        shape, recipe = BASE_SHAPES[architecture], uniform(format_name)
+        cases.append(Case(name, shape, recipe, format_name in FLOAT_FORMATS, adapters=adapters))
     return cases
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 FOLDER = Path(__file__).parent / "golden"
+GROUPS = ("", "adapter-")
+"""What the names of the files with the figures of models, and of models with adapters, begin with."""
 
 Logits = npt.NDArray[np.float32]
 
@@ -37,9 +39,12 @@ class Golden:
 @cache
 def load_golden() -> dict[str, Golden]:
     """The figures of all cases, by name."""
-    figures = json.loads((FOLDER / "figures.json").read_text())["cases"]
-    with np.load(FOLDER / "logits.npz") as arrays:
-        return {name: _golden(figure, arrays[name].astype(np.float32)) for name, figure in figures.items()}
+    found: dict[str, Golden] = {}
+    for group in GROUPS:
+        figures = json.loads((FOLDER / f"{group}figures.json").read_text())["cases"]
+        with np.load(FOLDER / f"{group}logits.npz") as arrays:
+            found |= {name: _golden(figure, arrays[name].astype(np.float32)) for name, figure in figures.items()}
+    return found
 
 
 def _golden(figure: dict[str, object], stored: Logits) -> Golden:

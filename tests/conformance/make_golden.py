@@ -9,7 +9,6 @@ and at least half of the best tokens are clear.
 """
 
 import argparse
-import hashlib
 import json
 import tempfile
 from dataclasses import dataclass
@@ -19,11 +18,11 @@ from pathlib import Path
 import llama_cpp
 import numpy as np
 
-from conformance.cases import FLOAT_TOLERANCE, KL_TOLERANCE, POSITIONS, STEPS, Case, all_cases, prompt
-from conformance.golden import FOLDER, Logits
+from conformance.cases import FLOAT_TOLERANCE, KL_TOLERANCE, POSITIONS, STEPS, Case, adapter_cases, all_cases, prompt
+from conformance.files import write_files
+from conformance.golden import FOLDER, GROUPS, Logits
 from conformance.measure import divergence, is_clear, margin
 from conformance.oracle import Oracle
-from random_model.writer import write_model
 
 _MOST_SEEDS = 500
 
@@ -41,17 +40,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="cases to make again; all without names")
     names = parser.parse_args().names
+    for group, cases in zip(GROUPS, (all_cases(), adapter_cases()), strict=True):
+        wanted = [case for case in cases if not names or case.name in names]
+        if wanted:
+            _make_group(group, wanted, keep=bool(names))
+
+
+def _make_group(group: str, cases: list[Case], *, keep: bool) -> None:
+    """Make the figures of some cases that are stored together, and keep those of the others or not."""
     figures: dict[str, object] = {}
     arrays: dict[str, Logits] = {}
-    if names:
-        figures = json.loads((FOLDER / "figures.json").read_text())["cases"]
-        with np.load(FOLDER / "logits.npz") as stored:
+    if keep and (FOLDER / f"{group}figures.json").exists():
+        figures = json.loads((FOLDER / f"{group}figures.json").read_text())["cases"]
+        with np.load(FOLDER / f"{group}logits.npz") as stored:
             arrays = {name: stored[name] for name in stored.files}
-    for case in all_cases():
-        if not names or case.name in names:
-            figures[case.name], arrays[case.name] = _make(case)
-            print(case.name, {key: value for key, value in _as_dict(figures[case.name]).items() if key != "tokens"})
-    _store(figures, arrays)
+    for case in cases:
+        figures[case.name], arrays[case.name] = _make(case)
+        print(case.name, {key: value for key, value in _as_dict(figures[case.name]).items() if key != "tokens"})
+    _store(group, figures, arrays)
 
 
 def _make(case: Case) -> tuple[dict[str, object], Logits]:
@@ -79,19 +85,18 @@ def _make(case: Case) -> tuple[dict[str, object], Logits]:
 
 def _run(case: Case, seed: int) -> _Figures:
     with tempfile.TemporaryDirectory() as folder:
-        path, exact_path = Path(folder) / "model.gguf", Path(folder) / "exact.gguf"
-        write_model(path, case.shape, case.recipe, seed)
-        write_model(exact_path, case.shape, case.recipe, seed, as_f32=True)
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        files = write_files(Path(folder), case, seed)
+        exact_files = write_files(Path(folder), case, seed, as_f32=True)
+        sha256 = files.sha256
         # llama.cpp rounds the activations to bf16 where the weights are bf16: twice the tolerance by itself.
-        oracle_path = exact_path if case.name.endswith("-bf16") else path
+        oracle_files = exact_files if case.name.endswith("-bf16") else files
         rows, tokens = [], []
-        with Oracle(oracle_path, case.context_length) as oracle:
+        with Oracle(oracle_files.model, case.context_length, adapters=oracle_files.adapters) as oracle:
             rows.append(oracle.evaluate(prompt(case)))
             for _ in range(STEPS):
                 tokens.append(int(rows[-1][-1].argmax()))
                 rows.append(oracle.evaluate(tokens[-1:]))
-        with Oracle(exact_path, case.context_length) as oracle:
+        with Oracle(exact_files.model, case.context_length, adapters=exact_files.adapters) as oracle:
             exact = [oracle.evaluate(prompt(case)), *(oracle.evaluate([token]) for token in tokens)]
     return _Figures(tokens, np.concatenate(rows), np.concatenate(exact), sha256)
 
@@ -113,7 +118,7 @@ def _as_dict(figure: object) -> dict[str, object]:
     return figure
 
 
-def _store(figures: dict[str, object], arrays: dict[str, Logits]) -> None:
+def _store(group: str, figures: dict[str, object], arrays: dict[str, Logits]) -> None:
     FOLDER.mkdir(exist_ok=True)
     names = sorted(figures)
     record: dict[str, object] = {
@@ -121,12 +126,12 @@ def _store(figures: dict[str, object], arrays: dict[str, Logits]) -> None:
         "settings": "KV cache f32, flash attention off, weights not repacked, one thread, one batch for the prompt",
         "cases": {name: figures[name] for name in names},
     }
-    temporary = FOLDER / "figures.json.tmp"
+    temporary = FOLDER / f"{group}figures.json.tmp"
     temporary.write_text(_compact(record))
-    temporary.replace(FOLDER / "figures.json")
-    temporary = FOLDER / "logits.tmp.npz"
+    temporary.replace(FOLDER / f"{group}figures.json")
+    temporary = FOLDER / f"{group}logits.tmp.npz"
     np.savez_compressed(temporary, allow_pickle=False, **{name: arrays[name] for name in names})
-    temporary.replace(FOLDER / "logits.npz")
+    temporary.replace(FOLDER / f"{group}logits.npz")
 
 
 def _compact(record: dict[str, object]) -> str:

@@ -1,6 +1,7 @@
 """llama.cpp through the ctypes layer of llama-cpp-python: the logits of a token sequence, nothing else."""
 
 import ctypes
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -22,9 +23,16 @@ class Oracle:
         path: the model file.
         context_length: tokens that it may have.
         cache: number format of the KV cache.
+        adapters: LoRA adapters and their scales.
     """
 
-    def __init__(self, path: Path, context_length: int, cache: Literal["f32", "f16"] = "f32") -> None:
+    def __init__(
+        self,
+        path: Path,
+        context_length: int,
+        cache: Literal["f32", "f16"] = "f32",
+        adapters: Sequence[tuple[Path, float]] = (),
+    ) -> None:
         llama_cpp.llama_log_set(_silence, ctypes.c_void_p(0))
         model_parameters = llama_cpp.llama_model_default_params()
         model_parameters.use_extra_bufts = False
@@ -40,9 +48,20 @@ class Oracle:
         self._context = llama_cpp.llama_init_from_model(self._model, parameters)
         if not self._context:
             raise RuntimeError(f"llama.cpp makes no context for {path}")
+        if adapters:
+            self._adapt(adapters)
         self._vocabulary = llama_cpp.llama_model_get_vocab(self._model)
         self._vocabulary_size = llama_cpp.llama_vocab_n_tokens(self._vocabulary)
         self._position = 0
+
+    def _adapt(self, adapters: Sequence[tuple[Path, float]]) -> None:
+        found = [llama_cpp.llama_adapter_lora_init(self._model, str(path).encode()) for path, _ in adapters]
+        if not all(found):
+            raise RuntimeError(f"llama.cpp does not take {adapters}")
+        pointers = (llama_cpp.llama_adapter_lora_p_ctypes * len(found))(*found)
+        scales = (ctypes.c_float * len(found))(*(scale for _, scale in adapters))
+        if llama_cpp.llama_set_adapters_lora(self._context, pointers, len(found), scales):
+            raise RuntimeError(f"llama.cpp does not set {adapters}")
 
     def evaluate(self, tokens: list[int]) -> Logits:
         """The logits behind each of `tokens`, which follow what was evaluated before: (tokens, vocabulary)."""

@@ -1,24 +1,27 @@
 """Edgewise on a case: the model file, its session, the logits at the stored positions."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from conformance.cases import POSITIONS, PROMPT_LENGTH, Case, prompt
+from conformance.files import Files, write_files
 from conformance.golden import Golden, Logits
 from edgewise import _core
-from random_model.writer import write_model
+
+
+def write_golden_files(folder: Path, case: Case, golden: Golden) -> Files:
+    """Write the files that the oracle saw, and make sure that they are those."""
+    files = write_files(folder, case, golden.seed)
+    found = files.sha256
+    assert found == golden.sha256, f"{case.name}: random_model writes another file than it did; run make_golden again"
+    return files
 
 
 def write_case(folder: Path, case: Case, golden: Golden) -> Path:
-    """Write the model that the oracle saw, and make sure that it is that one."""
-    path = folder / f"{case.name}.gguf"
-    write_model(path, case.shape, case.recipe, golden.seed)
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert found == golden.sha256, f"{case.name}: random_model writes another file than it did; run make_golden again"
-    return path
+    """The model alone."""
+    return write_golden_files(folder, case, golden).model
 
 
 class Run:
@@ -31,6 +34,7 @@ class Run:
         cache_format: number format of the KV cache.
         batch: prompt tokens evaluated at once.
         threads: threads that compute.
+        adapters: LoRA adapters and their scales.
     """
 
     def __init__(
@@ -42,8 +46,9 @@ class Run:
         cache_format: str = "f32",
         batch: int = 512,
         threads: int = 1,
+        adapters: Sequence[tuple[Path, float]] = (),
     ) -> None:
-        self._model = _core.Model(_core.ModelFile(path))
+        self._model = _core.Model(_core.ModelFile(path), adapters=adapters)
         self._session = _core.Session(
             self._model,
             context_length=context_length,

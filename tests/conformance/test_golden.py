@@ -11,13 +11,14 @@ from conformance.cases import (
     STEPS,
     VOCABULARY_SIZE,
     Case,
+    adapter_cases,
     all_cases,
 )
 from conformance.golden import load_golden
 from conformance.measure import divergence, is_clear, margin
 from random_model.blocks import FORMATS
 
-CASES = all_cases()
+CASES = [*all_cases(), *adapter_cases()]
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conformance.cases import FLOAT_TOLERANCE, KL_TOLERANCE, STEPS, Case, all_cases, prompt
-from conformance.golden import Golden, Logits, load_golden
-from conformance.measure import divergence, is_clear, noise
+from conformance.agreement import assert_agrees, largest_difference
+from conformance.cases import KL_TOLERANCE, STEPS, Case, all_cases, prompt
+from conformance.golden import load_golden
+from conformance.measure import divergence
 from conformance.runs import Run, write_case
 from edgewise import _core
 from random_model.blocks import FORMATS
@@ -18,29 +19,9 @@ QUANTIZED_CASES = [case for case in CASES.values() if not case.is_float]
 LLAMA_CASES = [case for case in CASES.values() if case.name.startswith("llama-")]
 ARCHITECTURES = ("llama", "qwen2", "qwen3", "gemma2", "gemma3", "phi3")
 
-# Edgewise rounds activations to int8 by itself: it may be this much further from exact weights than llama.cpp is.
-NOISE_FACTOR = 1.25
-
 
 def name_of(case: Case) -> str:
     return case.name
-
-
-def largest_difference(found: Logits, expected: Logits) -> float:
-    """As a share of the range of the logits."""
-    return float(np.abs(found - expected).max() / (expected.max() - expected.min()))
-
-
-def assert_agrees(case: Case, golden: Golden, found: Logits) -> None:
-    if case.is_float:
-        assert largest_difference(found, golden.logits) <= FLOAT_TOLERANCE
-        return
-    assert divergence(golden.logits, found).max() <= KL_TOLERANCE
-    clear = is_clear(golden.logits, golden.exact)
-    np.testing.assert_array_equal(found.argmax(axis=-1)[clear], golden.logits.argmax(axis=-1)[clear])
-    own_noise = float(np.sqrt((noise(golden.exact, found) ** 2).mean()))
-    oracle_noise = float(np.sqrt((noise(golden.exact, golden.logits) ** 2).mean()))
-    assert own_noise <= NOISE_FACTOR * oracle_noise
 
 
 @pytest.mark.parametrize("case", FLOAT_CASES, ids=name_of)

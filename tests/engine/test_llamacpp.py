@@ -12,7 +12,8 @@ import pytest
 
 import edgewise
 from edgewise import Engine, EngineConfig, GenerateOptions, Llama
-from edgewise.errors import ContextFull, InvalidArgument, UnsupportedError
+from edgewise.engine.models import DEMO
+from edgewise.errors import ContextFull, InvalidArgument, ModelFileError, SystemRefused, UnsupportedError
 
 gguf = pytest.importorskip("gguf")
 pytest.importorskip("xllamacpp", reason="pip install 'edgewise[llamacpp]'")
@@ -86,6 +87,20 @@ def test_both_engines_tell_the_same_story(story_model: Path) -> None:
         ours, theirs = (list(engine.generate(ONCE, replace(GREEDY, top_logprobs=2))) for engine in (native, llamacpp))
     assert [piece.token for piece in ours] == [piece.token for piece in theirs if piece.token >= 0]
     assert ours[0].logprob == pytest.approx(theirs[0].logprob, abs=2e-3)
+
+
+def test_adapters_are_handed_on_and_change_the_story_alike(demo_adapters: tuple[Path, Path]) -> None:
+    first, second = demo_adapters
+    stories = []
+    for adapters in ([], [(first, 0.5)], [(first, 0.5), (second, -0.5)]):
+        config = replace(SMALL, lora=adapters)
+        with edgewise.open("demo", config, engine="llamacpp") as llamacpp, edgewise.open("demo", config) as native:
+            stories.append(tell(llamacpp))
+            assert tell(native) == stories[-1]
+    assert len(set(stories)) == 3
+    for wrong, kind in (("nowhere.gguf", SystemRefused), (DEMO, ModelFileError)):
+        with pytest.raises(kind):
+            edgewise.open("demo", replace(SMALL, lora=[(wrong, 1.0)]), engine="llamacpp")
 
 
 def test_timings_tell_cached_tokens_from_evaluated_ones(story_model: Path) -> None:

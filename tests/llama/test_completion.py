@@ -249,7 +249,6 @@ def test_memory_that_is_not_there_is_a_value_error_and_refused_by_the_system(sto
     [
         {"kv_overrides": {"a": 1}},
         {"chat_handler": object()},
-        {"lora_path": "adapter.gguf"},
         {"rope_freq_base": 1e6},
         {"tokenizer": object()},
         {"type_k": 2},

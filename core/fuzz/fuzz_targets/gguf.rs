@@ -1,5 +1,5 @@
 //! Any bytes as a model file: an error, or a file in which every value, tensor and row can be read; and if a tokenizer or
-//! a model can be made from it, it runs.
+//! a model can be made from it, or it is an adapter for the sound model, it runs.
 
 #![no_main]
 
@@ -7,10 +7,14 @@ use std::sync::Arc;
 
 use edgewise_core::formats;
 use edgewise_core::gguf::{Gguf, Tensor, Value};
-use edgewise_core::model::Model;
+use edgewise_core::model::{Adapter, Model};
 use edgewise_core::session::{Logits, Session, SessionOptions};
 use edgewise_core::tokenizer::Tokenizer;
 use libfuzzer_sys::fuzz_target;
+
+#[path = "../../attacks/mod.rs"]
+#[allow(dead_code, reason = "only the sound model is used")]
+mod attacks;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(gguf) = Gguf::from_bytes(bytes.to_vec()) else { return };
@@ -29,7 +33,10 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(tokens.iter().all(|&token| (token as usize) < tokenizer.len()));
         tokenizer.decode(&tokens, true);
     }
-    if let Ok(model) = Model::load(Arc::new(gguf)) {
+    let gguf = Arc::new(gguf);
+    let adapter = Adapter { name: "adapter".to_owned(), gguf: Arc::clone(&gguf), scale: 0.5 };
+    let sound = Gguf::from_bytes(attacks::model::sound_bytes()).expect("a sound model");
+    for model in [Model::load(gguf), Model::load_adapted(Arc::new(sound), vec![adapter])].into_iter().flatten() {
         evaluate(Arc::new(model));
     }
 });

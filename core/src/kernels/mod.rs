@@ -5,6 +5,7 @@ pub(crate) mod attention;
 pub mod ceilings;
 mod decode;
 pub mod float;
+pub(crate) mod low_rank;
 mod matmul;
 pub(crate) mod norm;
 mod prefill;

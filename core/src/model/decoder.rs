@@ -2,6 +2,7 @@
 
 use super::importance::Collector;
 use super::kv_cache::{BLOCK, KvCache};
+use super::low_rank::{Inputs, ranks};
 use super::weights::{Layer, Projection};
 use super::{Config, Model, memory};
 use crate::error::{Error, ErrorKind, Result};
@@ -10,7 +11,7 @@ use crate::isa::{Isa, Pool};
 use crate::kernels::attention::{self, Attention, AttentionScratch, attend};
 use crate::kernels::norm::{add, add_bias, gated, rms_norm, rms_norm_in_place, rows, soft_cap};
 use crate::kernels::rope::RopeTable;
-use crate::kernels::{Activations, Matrix, dequantize_row, matmul_all};
+use crate::kernels::{dequantize_row, matmul_all};
 
 /// The most multiply-adds of one matrix product in prefill: the caller's wish to stop is seen between products.
 const MAX_PRODUCT: usize = 1 << 33;
@@ -59,7 +60,7 @@ impl<'a> Segment<'a> {
     }
 }
 
-/// Buffers and threads of one session's forward pass, allocated once.
+/// Buffers and threads of one session's forward pass, allocated once and touched as far as chunks are long.
 pub(crate) struct Decoder {
     pub(crate) pool: Pool,
     isa: Isa,
@@ -75,7 +76,7 @@ pub(crate) struct Decoder {
     gate: Vec<f32>,     // (tokens, feed forward)
     up: Vec<f32>,       // (tokens, feed forward)
     places: Vec<usize>, // (tokens): where the cache keeps them
-    activations: Activations,
+    inputs: Inputs,
     attention: AttentionScratch,
     /// Sums over the inputs of matrices, where they are wanted.
     pub(crate) importance: Option<Collector>,
@@ -85,10 +86,10 @@ impl Decoder {
     /// Buffers for at most `batch` tokens at a time.
     pub(crate) fn new(model: &Model, context_length: usize, batch: usize, isa: Isa, threads: usize) -> Result<Self> {
         let config = &model.config;
-        let chunk = chunk_length(config, batch).min(context_length).max(1);
+        let chunk = chunk_length(config, ranks(&model.weights), batch).min(context_length).max(1);
         let factors = model.weights.rope_factors.for_context(context_length, config.rope.original_context_length);
         let local_rope = config.local_rope.clone().map(|rope| RopeTable::new(rope, None, chunk)).transpose()?;
-        let floats = |columns: usize| memory::zeros(chunk * columns, "scratch");
+        let floats = |columns: usize| memory::reserve(chunk * columns, "scratch");
         let pool = Pool::new(threads);
         let group = config.head_count / config.head_count_kv;
         Ok(Self {
@@ -105,7 +106,7 @@ impl Decoder {
             gate: floats(config.feed_forward_length)?,
             up: floats(config.feed_forward_length)?,
             places: memory::reserve(chunk, "scratch")?,
-            activations: Activations::new(),
+            inputs: Inputs::new(&model.weights, chunk)?,
             attention: AttentionScratch::new(pool.threads(), config.head_length, group)?,
             importance: None,
             pool,
@@ -121,9 +122,9 @@ impl Decoder {
     pub(crate) fn size_bytes(&self) -> usize {
         let buffers =
             [&self.x, &self.normed, &self.queries, &self.keys, &self.values, &self.attended, &self.gate, &self.up];
-        let floats: usize = buffers.iter().map(|buffer| size_of_val(&buffer[..])).sum();
+        let floats: usize = buffers.iter().map(|buffer| 4 * buffer.capacity()).sum();
         let local = self.local_rope.as_ref().map_or(0, RopeTable::size_bytes);
-        floats + self.rope.size_bytes() + local + self.attention.size_bytes()
+        floats + self.rope.size_bytes() + local + self.inputs.size_bytes() + self.attention.size_bytes()
     }
 
     /// Runs the tokens of all segments, together at most a chunk, and writes their keys and values to the cache. Gives the
@@ -170,6 +171,22 @@ impl Decoder {
         Ok(normed)
     }
 
+    /// Makes the buffers long enough for so many tokens, at most a chunk.
+    fn grow(&mut self, config: &Config, count: usize) {
+        for (buffer, columns) in [
+            (&mut self.x, config.embedding_length),
+            (&mut self.normed, config.embedding_length),
+            (&mut self.queries, config.query_length()),
+            (&mut self.keys, config.key_length()),
+            (&mut self.values, config.key_length()),
+            (&mut self.attended, config.query_length()),
+            (&mut self.gate, config.feed_forward_length),
+            (&mut self.up, config.feed_forward_length),
+        ] {
+            buffer.resize(buffer.len().max(count * columns), 0.0);
+        }
+    }
+
     /// Moves the wanted rows of `x` and `queries` to the front; gives how many there are.
     fn keep_wanted(&mut self, config: &Config, segments: &[Segment]) -> usize {
         let (mut from, mut to) = (0, 0);
@@ -197,7 +214,7 @@ impl Decoder {
         for (hidden, out) in hidden.zip(out.chunks_mut(rows_at_a_time * vocabulary)) {
             check(interrupted)?;
             let hidden = &hidden[..out.len() / vocabulary * width];
-            project(&self.pool, self.isa, model, &mut self.activations, hidden, &mut [(&model.weights.output, out)]);
+            project(&self.pool, self.isa, model, &mut self.inputs, hidden, &mut [(&model.weights.output, out)]);
         }
         if let Some(cap) = model.config.logit_softcap {
             soft_cap(&self.pool, self.isa, out, cap);
@@ -210,15 +227,17 @@ impl Decoder {
         let config = &model.config;
         let matrix = model.weights.token_embedding.matrix(&model.gguf);
         let tokens: Vec<u32> = segments.iter().flat_map(|segment| segment.tokens).copied().collect();
+        self.grow(config, tokens.len());
         let x = &mut self.x[..tokens.len() * config.embedding_length];
-        rows(&self.pool, x, config.embedding_length, &|token, x| {
-            dequantize_row(&matrix, tokens[token] as usize, x);
-            if config.embedding_scale != 1.0 {
+        rows(&self.pool, x, config.embedding_length, &|token, x| dequantize_row(&matrix, tokens[token] as usize, x));
+        self.inputs.add_embeddings(&self.pool, self.isa, model, &tokens, x);
+        if config.embedding_scale != 1.0 {
+            rows(&self.pool, x, config.embedding_length, &|_, x| {
                 for x in x {
                     *x *= config.embedding_scale;
                 }
-            }
-        });
+            });
+        }
         tokens.len()
     }
 
@@ -240,7 +259,7 @@ impl Decoder {
         let values = &mut self.values[..count * config.key_length()];
         observe(&mut self.importance, &self.pool, normed, &[&layer.query, &layer.key, &layer.value]);
         let outputs = &mut [(&layer.query, &mut *queries), (&layer.key, &mut *keys), (&layer.value, &mut *values)];
-        project(&self.pool, self.isa, model, &mut self.activations, normed, outputs);
+        project(&self.pool, self.isa, model, &mut self.inputs, normed, outputs);
         check(interrupted)?;
         if let Some(norms) = &layer.head_norms {
             rms_norm_in_place(&self.pool, self.isa, queries, config.query_length(), &norms.query, epsilon);
@@ -277,7 +296,7 @@ impl Decoder {
         let result = &mut self.normed[..count * config.embedding_length];
         observe(&mut self.importance, &self.pool, attended, &[&layer.attention_output]);
         let outputs = &mut [(&layer.attention_output, &mut *result)];
-        project(&self.pool, self.isa, model, &mut self.activations, attended, outputs);
+        project(&self.pool, self.isa, model, &mut self.inputs, attended, outputs);
         if let Some(norms) = &layer.post_norms {
             rms_norm_in_place(
                 &self.pool,
@@ -307,11 +326,11 @@ impl Decoder {
         rms_norm(&self.pool, self.isa, x, &layer.feed_forward_norm, epsilon, normed);
         observe(&mut self.importance, &self.pool, normed, &[&layer.gate, &layer.up]);
         let outputs = &mut [(&layer.gate, &mut *gate), (&layer.up, &mut *up)];
-        project(&self.pool, self.isa, model, &mut self.activations, normed, outputs);
+        project(&self.pool, self.isa, model, &mut self.inputs, normed, outputs);
         check(interrupted)?;
         gated(&self.pool, self.isa, config.gate, gate, up, inner);
         observe(&mut self.importance, &self.pool, gate, &[&layer.down]);
-        project(&self.pool, self.isa, model, &mut self.activations, gate, &mut [(&layer.down, &mut *normed)]);
+        project(&self.pool, self.isa, model, &mut self.inputs, gate, &mut [(&layer.down, &mut *normed)]);
         if let Some(norms) = &layer.post_norms {
             rms_norm_in_place(&self.pool, self.isa, normed, width, &norms.feed_forward, epsilon);
         }
@@ -326,22 +345,24 @@ fn observe(importance: &mut Option<Collector>, pool: &Pool, x: &[f32], projectio
     }
 }
 
-/// Products of one input with several matrices, biases added.
+/// Products of one input with several matrices; what adapters add, and biases, added.
 fn project(
     pool: &Pool,
     isa: Isa,
     model: &Model,
-    activations: &mut Activations,
+    inputs: &mut Inputs,
     x: &[f32],
     outputs: &mut [(&Projection, &mut [f32])],
 ) {
     let Some((first, _)) = outputs.first() else { return };
     let columns = first.columns;
-    let mut products: Vec<(Matrix, &mut [f32])> =
-        outputs.iter_mut().map(|(projection, out)| (projection.matrix(&model.gguf), &mut **out)).collect();
+    let tokens = x.len() / columns;
+    let (activations, mut products) = inputs.narrow_products(model, outputs, tokens);
+    products.extend(outputs.iter_mut().map(|(projection, out)| (projection.matrix(&model.gguf), &mut **out)));
     let formats: Vec<Format> = products.iter().map(|(matrix, _)| matrix.format).collect();
     activations.set(pool, isa, x, columns, &formats);
     matmul_all(pool, isa, &mut products, activations);
+    inputs.add(pool, isa, outputs, tokens);
     for (projection, out) in outputs {
         if let Some(bias) = &projection.bias {
             add_bias(pool, out, bias);
@@ -350,13 +371,14 @@ fn project(
 }
 
 /// Tokens per chunk: what the buffers and the time between two looks at the interrupt allow.
-fn chunk_length(config: &Config, batch: usize) -> usize {
-    let widest = config.feed_forward_length.max(config.query_length());
+fn chunk_length(config: &Config, ranks: usize, batch: usize) -> usize {
+    let widest = config.feed_forward_length.max(config.query_length()).max(ranks);
     let product = widest.saturating_mul(config.embedding_length);
     let floats = 2 * config.embedding_length
         + 2 * config.query_length()
         + 2 * config.key_length()
-        + 2 * config.feed_forward_length;
+        + 2 * config.feed_forward_length
+        + ranks;
     let most = (MAX_PRODUCT / product.max(1)).min(MAX_BUFFERS / (4 * floats));
     batch.min((most / MIN_CHUNK * MIN_CHUNK).max(MIN_CHUNK))
 }

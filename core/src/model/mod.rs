@@ -3,6 +3,7 @@
 //! To add an architecture: one file that says what differs from the common decoder, and one line in the table of
 //! `architecture.rs`.
 
+mod adapter;
 mod architecture;
 mod config;
 mod decoder;
@@ -12,6 +13,7 @@ pub(crate) mod importance;
 mod keys;
 pub(crate) mod kv_cache;
 mod llama;
+mod low_rank;
 pub(crate) mod memory;
 mod phi3;
 mod qwen2;
@@ -20,6 +22,7 @@ mod weights;
 
 use std::sync::{Arc, OnceLock};
 
+pub use adapter::Adapter;
 pub use config::Config;
 pub use importance::Importance;
 pub use kv_cache::CacheFormat;
@@ -36,6 +39,9 @@ use weights::Weights;
 const SAMPLES: usize = 3;
 const SAMPLE: usize = 64;
 
+/// The way out for a file that is no model by itself.
+const ADAPTER_HINT: &str = "open the model that it belongs to, and add it with --lora (in Python: lora, lora_path)";
+
 /// The way out for everything that the core does not run.
 const BACKEND_HINT: &str = "the llama.cpp backend runs it: pip install edgewise[llamacpp], then --engine llamacpp";
 
@@ -44,20 +50,34 @@ pub struct Model {
     gguf: Arc<Gguf>,
     config: Config,
     weights: Weights,
+    adapters: Vec<Adapter>,
     fingerprint: OnceLock<u64>,
 }
 
 impl Model {
     /// Reads the configuration and finds the tensors. Weights stay in the file.
     pub fn load(gguf: Arc<Gguf>) -> Result<Self> {
+        Self::load_adapted(gguf, Vec::new())
+    }
+
+    /// The same, with adapters that change what it computes. The narrow matrices with many rows are copied, to lie as
+    /// products want them; the others stay in their files, too.
+    pub fn load_adapted(gguf: Arc<Gguf>, adapters: Vec<Adapter>) -> Result<Self> {
         let metadata = gguf.metadata();
+        if Adapter::is_in(&gguf) {
+            return Err(Error::model_file("the file is an adapter, not a model").with_hint(ADAPTER_HINT));
+        }
         let name = metadata
             .str("general.architecture")?
             .ok_or_else(|| Error::model_file("metadata key \"general.architecture\" is missing"))?;
         let architecture = Architecture::named(name)?;
         let mut config = Config::read(metadata, architecture)?;
-        let weights = Weights::load(&gguf, architecture, &mut config)?;
-        Ok(Self { gguf, config, weights, fingerprint: OnceLock::new() })
+        let mut weights = Weights::load(&gguf, architecture, &mut config)?;
+        for (index, adapter) in adapters.iter().enumerate() {
+            let attached = adapter.attach(index, &gguf, &config, &mut weights);
+            attached.map_err(|error| error.within(&adapter.name))?;
+        }
+        Ok(Self { gguf, config, weights, adapters, fingerprint: OnceLock::new() })
     }
 
     /// Whether the core has this architecture at all.
@@ -75,8 +95,13 @@ impl Model {
         &self.gguf
     }
 
+    /// Bytes of what adapters hold in memory beside their files.
+    pub fn adapter_bytes(&self) -> usize {
+        self.weights.adapters().map(|pair| pair.up.size_bytes()).sum()
+    }
+
     /// A number that differs between models: from the file's size, the metadata's shape, the tensors, and bytes from the
-    /// beginning, the middle and the end of each.
+    /// beginning, the middle and the end of each; and between adapters and their scales.
     pub fn fingerprint(&self) -> u64 {
         *self.fingerprint.get_or_init(|| {
             let mut hash = Fnv::default();
@@ -92,6 +117,7 @@ impl Model {
                 }
             }
             hash.write(format!("{:?}", self.config).as_bytes());
+            self.adapters.iter().filter(|adapter| adapter.scale != 0.0).for_each(|adapter| adapter.hash(&mut hash));
             hash.0
         })
     }
@@ -142,4 +168,4 @@ impl Fnv {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

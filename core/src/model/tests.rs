@@ -7,19 +7,21 @@ use std::collections::BTreeMap;
 
 /// A model file made on the spot: small enough to read, with every weight random.
 #[derive(Clone)]
-struct File {
-    architecture: &'static str,
-    keys: BTreeMap<String, WriterValue>,
-    tensors: BTreeMap<String, (Format, Vec<u64>)>,
+pub(super) struct File {
+    pub(super) architecture: &'static str,
+    pub(super) keys: BTreeMap<String, WriterValue>,
+    pub(super) tensors: BTreeMap<String, (Format, Vec<u64>)>,
+    /// Of tensors whose values are not just any.
+    pub(super) values: BTreeMap<String, Vec<f32>>,
 }
 
-const WIDTH: u64 = 32;
-const INNER: u64 = 48;
-const VOCABULARY: u64 = 20;
+pub(super) const WIDTH: u64 = 32;
+pub(super) const INNER: u64 = 48;
+pub(super) const VOCABULARY: u64 = 20;
 
 impl File {
-    fn new(architecture: &'static str) -> Self {
-        let mut file = Self { architecture, keys: BTreeMap::new(), tensors: BTreeMap::new() };
+    pub(super) fn new(architecture: &'static str) -> Self {
+        let mut file = Self { architecture, keys: BTreeMap::new(), tensors: BTreeMap::new(), values: BTreeMap::new() };
         file.keys.insert("general.architecture".into(), architecture.into());
         for (key, value) in [
             ("block_count", 2_u32),
@@ -51,7 +53,7 @@ impl File {
         file
     }
 
-    fn key(mut self, key: &str, value: impl Into<WriterValue>) -> Self {
+    pub(super) fn key(mut self, key: &str, value: impl Into<WriterValue>) -> Self {
         self.keys.insert(format!("{}.{key}", self.architecture), value.into());
         self
     }
@@ -61,12 +63,12 @@ impl File {
         self
     }
 
-    fn tensor(mut self, name: &str, shape: &[u64]) -> Self {
+    pub(super) fn tensor(mut self, name: &str, shape: &[u64]) -> Self {
         self.tensors.insert(name.into(), (Format::F32, shape.to_vec()));
         self
     }
 
-    fn blocks(self, name: &str, shape: &[u64]) -> Self {
+    pub(super) fn blocks(self, name: &str, shape: &[u64]) -> Self {
         (0..2).fold(self, |file, block| file.tensor(&format!("blk.{block}.{name}"), shape))
     }
 
@@ -75,7 +77,7 @@ impl File {
         self
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub(super) fn bytes(&self) -> Vec<u8> {
         let writer = self.keys.iter().fold(Writer::new(), |writer, (key, value)| writer.set(key, value.clone()));
         let add = |writer: Writer, (name, (format, shape)): (&String, &(Format, Vec<u64>))| {
             writer.tensor(name, *format, shape).unwrap()
@@ -84,21 +86,23 @@ impl File {
         let tensors: Vec<(&String, &(Format, Vec<u64>))> = self.tensors.iter().collect();
         let fill = |index: usize, out: &mut dyn std::io::Write| {
             let (name, (format, shape)) = tensors[index];
-            let count: u64 = shape.iter().product();
             if *format != Format::F32 {
+                let count: u64 = shape.iter().product();
                 return out.write_all(&vec![0; format.row_bytes(count as usize).unwrap()]);
             }
-            let seed: u64 = name.bytes().map(u64::from).sum();
-            let base = if name.contains("norm") || name.contains("factors") { 1.0 } else { 0.0 };
-            (0..count).try_for_each(|i| {
-                let noise = ((i * 7919 + seed * 104_729) as f32 * 0.618).sin() * 0.3;
-                out.write_all(&(base + noise).to_le_bytes())
-            })
+            self.values(name).iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))
         };
         writer.to_bytes(fill).unwrap()
     }
 
-    fn load(&self) -> Result<Model> {
+    /// What an f32 tensor holds.
+    pub(super) fn values(&self, name: &str) -> Vec<f32> {
+        let base = if name.contains("norm") || name.contains("factors") { 1.0 } else { 0.0 };
+        let any = || noise(name, self.tensors[name].1.iter().product()).map(|x| base + x).collect();
+        self.values.get(name).cloned().unwrap_or_else(any)
+    }
+
+    pub(super) fn load(&self) -> Result<Model> {
         Model::load(Arc::new(Gguf::from_bytes(self.bytes())?))
     }
 
@@ -132,7 +136,19 @@ impl File {
     }
 }
 
-fn gemma3() -> File {
+/// Values that differ from name to name.
+pub(super) fn noise(name: &str, count: u64) -> impl Iterator<Item = f32> + use<> {
+    let seed: u64 = name.bytes().map(u64::from).sum();
+    (0..count).map(move |i| ((i * 7919 + seed * 104_729) as f32 * 0.618).sin() * 0.3)
+}
+
+/// A model with so many tokens.
+pub(crate) fn random_model(vocabulary: u64) -> Model {
+    let file = File::new("llama").key("context_length", 2048_u32);
+    file.tensor("token_embd.weight", &[WIDTH, vocabulary]).load().unwrap()
+}
+
+pub(super) fn gemma3() -> File {
     File::new("gemma3")
         .blocks("attn_q_norm.weight", &[8])
         .blocks("attn_k_norm.weight", &[8])
@@ -140,7 +156,7 @@ fn gemma3() -> File {
         .blocks("post_ffw_norm.weight", &[WIDTH])
 }
 
-fn phi3() -> File {
+pub(super) fn phi3() -> File {
     let file = File::new("phi3").blocks("attn_qkv.weight", &[WIDTH, 64]).blocks("ffn_up.weight", &[WIDTH, 2 * INNER]);
     (0..2).fold(file, |file, block| {
         ["attn_q", "attn_k", "attn_v", "ffn_gate"]
@@ -330,6 +346,29 @@ fn windows_alternate_as_the_pattern_says() {
     let per_block = windowed.key("attention.sliding_window_pattern", [false, true].as_slice());
     assert_eq!(config(per_block.clone()).windows, [None, Some(4)]);
     assert_ne!(per_block.logits(), gemma3().logits());
+}
+
+#[test]
+fn in_windows_too_tokens_of_one_step_get_the_bits_that_each_has_alone() {
+    let file = gemma3().key("attention.sliding_window", 4_u32).key("attention.sliding_window_pattern", 2_u32);
+    let model = Arc::new(file.load().unwrap());
+    let tokens: Vec<u32> = (0..38).map(|i| 3 + i * 7 % 17).collect();
+    for format in [CacheFormat::F32, CacheFormat::F16, CacheFormat::Q8_0] {
+        for length in [1, 3, 30] {
+            let options = SessionOptions { keys: format, values: format, threads: 2, ..SessionOptions::default() };
+            let mut session = Session::new(Arc::clone(&model), options).unwrap();
+            let (before, step) = (&tokens[..length], &tokens[length..length + 8]);
+            session.evaluate(before, Logits::None, &|| false).unwrap();
+            let mut expected = Vec::new();
+            for token in step.chunks(1) {
+                session.evaluate(token, Logits::Last, &|| false).unwrap();
+                expected.extend_from_slice(session.logits());
+            }
+            session.truncate(length);
+            session.evaluate(step, Logits::All, &|| false).unwrap();
+            assert!(session.logits() == expected, "{}, after {length}", format.name());
+        }
+    }
 }
 
 #[test]

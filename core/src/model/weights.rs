@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::adapter::LowRank;
 use super::architecture::Architecture;
 use super::config::Config;
 use super::{BACKEND_HINT, memory};
@@ -17,15 +18,27 @@ use crate::kernels::Matrix;
 #[derive(Clone, Debug)]
 pub(crate) struct Projection {
     pub(super) tensor: usize,
-    first_row: usize,
+    pub(super) first_row: usize,
     /// Outputs.
     pub(crate) rows: usize,
     /// Inputs.
     pub(crate) columns: usize,
     pub(crate) bias: Option<Vec<f32>>,
+    /// What adapters add.
+    pub(crate) adapters: Vec<LowRank>,
 }
 
 impl Projection {
+    /// A whole tensor as a matrix.
+    pub(super) fn new(tensor: usize, rows: usize, columns: usize) -> Self {
+        Self { tensor, first_row: 0, rows, columns, bias: None, adapters: Vec::new() }
+    }
+
+    /// What the file calls the tensor.
+    pub(super) fn name<'a>(&self, gguf: &'a Gguf) -> &'a str {
+        &gguf.tensors()[self.tensor].name
+    }
+
     /// The matrix, in the file it was found in.
     pub(crate) fn matrix<'a>(&self, gguf: &'a Gguf) -> Matrix<'a> {
         let tensor = &gguf.tensors()[self.tensor];
@@ -62,6 +75,17 @@ pub(crate) struct Layer {
     pub(crate) up: Projection,
     pub(crate) down: Projection,
     pub(crate) post_norms: Option<PostNorms>,
+}
+
+impl Layer {
+    fn projections(&self) -> [&Projection; 7] {
+        [&self.query, &self.key, &self.value, &self.attention_output, &self.gate, &self.up, &self.down]
+    }
+
+    pub(super) fn projections_mut(&mut self) -> [&mut Projection; 7] {
+        let Self { query, key, value, attention_output, gate, up, down, .. } = self;
+        [query, key, value, attention_output, gate, up, down]
+    }
 }
 
 /// Divisors of the rotary frequencies, one per rotated pair.
@@ -122,6 +146,15 @@ impl Weights {
     }
 }
 
+impl Weights {
+    /// What all adapters add.
+    pub(super) fn adapters(&self) -> impl Iterator<Item = &LowRank> {
+        let ends = [&self.token_embedding, &self.output];
+        let projections = self.layers.iter().flat_map(Layer::projections).chain(ends);
+        projections.flat_map(|projection| &projection.adapters)
+    }
+}
+
 /// The tokenizer and the embedding must agree on how many tokens there are.
 fn check_vocabulary(gguf: &Gguf, rows: usize) -> Result<()> {
     if rows == 0 {
@@ -134,6 +167,28 @@ fn check_vocabulary(gguf: &Gguf, rows: usize) -> Result<()> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// Checks that a tensor has this shape, ones at the end aside, and a format that the core computes with.
+pub(super) fn require_shape(tensor: &Tensor, shape: &[usize]) -> Result<()> {
+    let name = quoted(&tensor.name);
+    let sizes = tensor.shape.len().max(shape.len());
+    let found = tensor.shape.iter().copied().chain(std::iter::repeat(1)).take(sizes);
+    let needed = shape.iter().map(|&size| size as u64).chain(std::iter::repeat(1)).take(sizes);
+    if !found.eq(needed) {
+        let (found, needed) = (joined(&tensor.shape), joined(shape));
+        return Err(Error::model_file(format!("tensor {name} is {found}, {needed} is needed")));
+    }
+    if !tensor.format.is_supported() {
+        let finding = format!("is stored as {}, which the core does not compute with", tensor.format);
+        return Err(Error::unsupported(format!("tensor {name} {finding}")).with_hint(BACKEND_HINT));
+    }
+    Ok(())
+}
+
+/// A shape in words.
+fn joined<T: ToString>(sizes: &[T]) -> String {
+    sizes.iter().map(T::to_string).collect::<Vec<_>>().join(" x ")
 }
 
 /// Looks tensors up and remembers which were asked for.
@@ -161,23 +216,8 @@ impl<'a> Loader<'a> {
 
     /// The index of a tensor of exactly this shape, in a format that the core computes with.
     fn find(&mut self, name: &str, shape: &[usize]) -> Result<usize> {
-        let needed = shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
-        let tensor = self.require(name, &format!("{needed} values are needed"))?;
-        let mut found: &[u64] = &tensor.shape;
-        while found.len() > shape.len() && found.last() == Some(&1) {
-            found = &found[..found.len() - 1];
-        }
-        if found.len() != shape.len() || found.iter().zip(shape).any(|(&found, &needed)| found != needed as u64) {
-            let found = tensor.shape.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ");
-            return Err(Error::model_file(format!("tensor \"{name}\" is {found}, {needed} is needed")));
-        }
-        if !tensor.format.is_supported() {
-            return Err(Error::unsupported(format!(
-                "tensor \"{name}\" is stored as {}, which the core does not compute with",
-                tensor.format
-            ))
-            .with_hint(BACKEND_HINT));
-        }
+        let tensor = self.require(name, &format!("{} values are needed", joined(shape)))?;
+        require_shape(tensor, shape)?;
         let index = self.by_name[name];
         self.is_used[index] = true;
         Ok(index)
@@ -199,7 +239,7 @@ impl<'a> Loader<'a> {
     fn projection(&mut self, name: &str, columns: usize, rows: usize) -> Result<Projection> {
         let tensor = self.find(&format!("{name}.weight"), &[columns, rows])?;
         let bias = self.optional_vector(&format!("{name}.bias"), rows)?;
-        Ok(Projection { tensor, first_row: 0, rows, columns, bias })
+        Ok(Projection { bias, ..Projection::new(tensor, rows, columns) })
     }
 
     /// Projections whose rows follow each other in one tensor; biases may be in one piece too, or apart.
@@ -218,7 +258,7 @@ impl<'a> Loader<'a> {
                 Some(bias) => Some(bias[first_row..first_row + rows].to_vec()),
                 None => self.optional_vector(&format!("{part}.bias"), *rows)?,
             };
-            out.push(Projection { tensor: whole.tensor, first_row, rows: *rows, columns, bias });
+            out.push(Projection { first_row, bias, ..Projection::new(whole.tensor, *rows, columns) });
             first_row += rows;
         }
         out.try_into().map_err(|_| Error::model_file(format!("tensor \"{name}.weight\" has other parts")))

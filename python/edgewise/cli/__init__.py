@@ -93,9 +93,12 @@ def _dispatch(arguments: list[str]) -> int:
         top_parser().parse_args(arguments)
         top_parser().print_help()
         return EXIT_OK
+    import shlex
+
     name, *rest = arguments
     verb: Verb = import_module(f"edgewise.cli.{name}")
     parsed = verb_parser(name, verb).parse_args(rest)
+    parsed.command = shlex.join(["edgewise", *arguments])
     try:
         return verb.run(parsed)
     except EdgewiseError as error:

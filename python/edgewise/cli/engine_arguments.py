@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, get_args
 
 from edgewise.cli.argument_types import whole
-from edgewise.config import CacheFormat, EngineConfig, EngineName
+from edgewise.config import CacheFormat, EngineConfig, EngineName, adapter
 from edgewise.config import load as load_config
 
 if TYPE_CHECKING:
@@ -38,6 +38,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--cache-type-v", choices=get_args(CacheFormat), dest="value_format", help="of the value cache")
     group.add_argument(
+        "--lora",
+        action="append",
+        type=adapter,
+        metavar="PATH[=SCALE]",
+        help="a LoRA adapter in GGUF form, and its scale (1); again for one more",
+    )
+    group.add_argument(
         "--draft",
         metavar="HOW",
         help="what guesses the next tokens (for speed, the text stays the same): ngram, off, or a small model's path",
@@ -67,7 +74,7 @@ def add_computing(parser: argparse.ArgumentParser) -> None:
 def config(arguments: argparse.Namespace) -> EngineConfig:
     """The configuration that they ask for."""
     names = ["context_length", "threads", "batch", "isa", "engine", "gpu_layers", "key_format", "value_format", "draft"]
-    names += ["sequences", "prompt_cache_bytes"]
+    names += ["sequences", "prompt_cache_bytes", "lora"]
     return load_config({name: getattr(arguments, name, None) for name in names})
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgewise.cli import engine_arguments
 from edgewise.cli.argument_types import pattern_and_format, tensor_format
+from edgewise.cli.eval import add_text_arguments
 from edgewise.cli.output import print_json, shown, size
 from edgewise.cli.progress import ProgressBar
 from edgewise.engine import models
 from edgewise.engine.memory import peak_memory_bytes
+from edgewise.evaluate import table
+from edgewise.evaluate.page import require_kind, write_report
+from edgewise.evaluate.report import Candidate, make_report
+from edgewise.evaluate.texts import read_text
 from edgewise.quantize.mixes import MIXES, named_mix
 from edgewise.quantize.recipe import Wishes
 from edgewise.quantize.work import default_path, open_source, plan_mix, save
@@ -30,6 +36,7 @@ examples:
   edgewise quantize model-f16.gguf q6_k q4_k_m q3_k_m      several at a time
   edgewise quantize model-f16.gguf iq4_xs --imatrix imatrix.gguf
   edgewise quantize model-f16.gguf q4_k_m --tensor-type attn_v=q8_0 --tensor-type 'blk\\.0\\.=q6_k'
+  edgewise quantize model-f16.gguf q8_0 q4_k_m --report report.html -f text.txt
 
 formats, most bits first: {" ".join(MIXES)}
 Each is a mix: tensors that matter more get more bits, as in llama.cpp's files of the same name. `-v` says why.
@@ -62,6 +69,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("-v", "--verbose", action="store_true", help="a line for every tensor")
     how.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
     how.add_argument("--json", action="store_true", help="print one JSON object for each file")
+    measured = parser.add_argument_group("what it cost")
+    measured.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="measure quality and speed beside MODEL's: a page (.html, with a .json beside it), .json, or .md",
+    )
+    add_text_arguments(measured, is_required=False)
     engine_arguments.add_computing(parser)
 
 
@@ -71,6 +86,14 @@ def run(arguments: argparse.Namespace) -> int:
         what = "name a FORMAT, such as q4_k_m" if not arguments.formats else "-o names one file: give one FORMAT"
         print(f"error: {what}", file=sys.stderr)
         return 2
+    if arguments.report is not None and (arguments.file is None or arguments.dry_run):
+        what = "--report measures files, --dry-run writes none" if arguments.file else "--report needs a text: -f TEXT"
+        print(f"error: {what}", file=sys.stderr)
+        return 2
+    text = None
+    if arguments.report is not None:
+        require_kind(arguments.report)
+        text = read_text(arguments.file)
     mixes = [named_mix(name) for name in arguments.formats]
     wishes = Wishes(tuple(arguments.patterns), arguments.output_tensor, arguments.token_embedding)
     source = open_source(models.resolve(arguments.model), arguments.imatrix)
@@ -90,7 +113,35 @@ def run(arguments: argparse.Namespace) -> int:
             print_json(_data(source, plan, path, written))
         else:
             _print(source, plan, path, written, is_verbose=arguments.verbose)
+    if text is not None:
+        candidates = [Candidate(mix.name, path) for mix, (_, path) in zip(mixes, plans, strict=True)]
+        _report(source.path, candidates, text, arguments)
     return 0
+
+
+def _report(source: Path, candidates: list[Candidate], text: bytes, arguments: argparse.Namespace) -> None:
+    bars: dict[str, ProgressBar] = {}
+    with ExitStack() as stack:
+
+        def progress(unit: str, done: int, total: int) -> None:
+            if unit not in bars:
+                stack.close()
+                bars[unit] = stack.enter_context(ProgressBar(unit, is_quiet=arguments.quiet))
+            bars[unit].update(done, total)
+
+        report = make_report(
+            source,
+            candidates,
+            text,
+            Path(arguments.file).name,
+            engine_arguments.config(arguments),
+            context=arguments.context,
+            chunks=arguments.chunks,
+            progress=progress,
+        )
+    write_report(report, arguments.report, arguments.command)
+    if not arguments.json:
+        print(shown("\n" + table.markdown(report)), end="")
 
 
 def _save(source: SourceModel, plan: Plan, path: Path, arguments: argparse.Namespace) -> Written:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgewise.config import require_whole
@@ -24,8 +25,6 @@ NOT_IN_CONSTRUCTOR: dict[str, tuple[Any, ...]] = {
     "yarn_beta_fast": (32.0,),
     "yarn_beta_slow": (1.0,),
     "yarn_orig_ctx": (0,),
-    "lora_base": (None,),
-    "lora_path": (None,),
     "chat_handler": (None,),
     "tokenizer": (None,),
     "spm_infill": (False,),
@@ -73,6 +72,21 @@ def check_numbers(given: Mapping[str, object]) -> None:
         require_whole("n_threads", given["n_threads"], 0, None)
     if given["n_ctx"] is not None:
         require_whole("n_ctx", given["n_ctx"], 0)
+
+
+def adapters(paths: str | Sequence[str] | None, scales: float | Sequence[float]) -> list[tuple[str, float]] | None:
+    """The adapters of `lora_path` and `lora_scale`, one or several of each; None where none is named.
+
+    Raises:
+        InvalidArgument: if there are more scales than adapters, or the other way round.
+    """
+    if not paths:
+        return None
+    paths = [paths] if isinstance(paths, str) else list(paths)
+    scales = list(scales) if isinstance(scales, Sequence) else [scales] * len(paths)
+    if len(paths) != len(scales):
+        raise InvalidArgument(f"lora_path names {len(paths)} adapters, lora_scale has {len(scales)} values")
+    return list(zip(paths, scales, strict=True))
 
 
 def biases(logit_bias: Mapping[int, float] | Mapping[str, float] | None) -> dict[int, float]:

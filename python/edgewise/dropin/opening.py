@@ -1,10 +1,14 @@
-"""Why a model did not open, as llama-cpp-python says it: always a ValueError, here also what it is."""
+"""Why a model did not open, as llama-cpp-python says it: a ValueError, for adapters a RuntimeError, and what it is."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgewise.errors import EdgewiseError, InvalidArgument, ModelFileError, SystemRefused, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class UnsupportedModel(UnsupportedError, ValueError):
@@ -15,14 +19,29 @@ class ModelRefused(SystemRefused, ValueError):
     """The operating system refused the file, or the memory for it."""
 
 
-def as_value_error(error: EdgewiseError, model_path: str) -> EdgewiseError:
-    """The error with the text that callers of llama-cpp-python look for."""
-    message = f"Failed to load model from file: {model_path}: {error.message.removeprefix(f'{model_path}: ')}"
-    if isinstance(error, UnsupportedError):
-        return UnsupportedModel(message, error.hint)
-    if isinstance(error, SystemRefused):
-        return ModelRefused(message, error.hint)
-    return ModelFileError(message, error.hint)
+class AdapterFileError(ModelFileError, RuntimeError):
+    """The adapter is malformed, or does not fit the model."""
+
+
+class UnsupportedAdapter(UnsupportedError, RuntimeError):
+    """The adapter is sound, but no installed engine applies it."""
+
+
+class AdapterRefused(SystemRefused, RuntimeError):
+    """The operating system refused the adapter."""
+
+
+def opening_error(error: EdgewiseError, model_path: str, adapters: Sequence[tuple[str | Path, float]]) -> EdgewiseError:
+    """The error with the text and the type that callers of llama-cpp-python look for."""
+    kinds: tuple[type[EdgewiseError], type[EdgewiseError], type[EdgewiseError]]
+    if any(error.message.startswith(f"{path}: ") for path, _ in adapters):
+        message = f"Failed to initialize LoRA adapter from lora path: {error.message}"
+        kinds = UnsupportedAdapter, AdapterRefused, AdapterFileError
+    else:
+        message = f"Failed to load model from file: {model_path}: {error.message.removeprefix(f'{model_path}: ')}"
+        kinds = UnsupportedModel, ModelRefused, ModelFileError
+    number = 0 if isinstance(error, UnsupportedError) else 1 if isinstance(error, SystemRefused) else 2
+    return kinds[number](message, error.hint)
 
 
 def require_path(model_path: str) -> None:

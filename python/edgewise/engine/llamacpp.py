@@ -45,7 +45,7 @@ class LlamaCppEngine(Engine):
         config: how to open it; `isa` means nothing to llama.cpp.
 
     Raises:
-        ModelFileError: if llama.cpp cannot load the file.
+        ModelFileError: if llama.cpp cannot load the file, or an adapter.
         UnsupportedError: if layers are asked for on a GPU that this build or machine does not have.
     """
 
@@ -57,6 +57,8 @@ class LlamaCppEngine(Engine):
             )
         self._path = path
         file = _core.ModelFile(path)
+        for adapter, _ in config.lora:
+            _core.ModelFile(adapter)  # refuses what is malformed
         self._metadata = file.metadata()
         self._vocabulary_size = {key: count for key, _, count in file.arrays()}.get("tokenizer.ggml.tokens", 0)
         try:
@@ -81,6 +83,9 @@ class LlamaCppEngine(Engine):
         parameters.n_batch = parameters.n_ubatch = config.batch
         parameters.n_parallel = 1
         parameters.n_gpu_layers = config.gpu_layers
+        parameters.lora_adapters = [
+            xllamacpp.CommonAdapterLoraInfo(str(path), float(scale)) for path, scale in config.lora
+        ]
         parameters.cache_type_k = getattr(xllamacpp.ggml_type, CACHE_TYPES[config.key_format])
         parameters.cache_type_v = getattr(xllamacpp.ggml_type, CACHE_TYPES[config.value_format])
         threads = min(config.threads or _core.choose_threads().threads, _core.choose_threads().limit)

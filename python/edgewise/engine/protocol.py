@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
@@ -60,7 +60,8 @@ class GenerateOptions:
             `length`. Pieces and timings say how many were dropped. With max_tokens None only the model ends the answer.
         keep_tokens: how many of the prompt's first tokens are never dropped; -1 for all of it. A beginning-of-sequence
             token always stays.
-        cache_namespace: prompts on disk of one namespace are never found from another, such as another user's.
+        cache_namespace: prompts of one namespace, in memory or on disk, are never found from another, such as another
+            user's.
 
     Raises:
         InvalidArgument: if a value is out of its range.
@@ -111,7 +112,7 @@ class GenerateOptions:
     @property
     def chosen_seed(self) -> int:
         """The seed; a new random one where none was given or any will do."""
-        return secrets.randbits(32) if self.seed in (None, *ANY_SEED) else int(self.seed or 0)
+        return int.from_bytes(os.urandom(4), "little") if self.seed in (None, *ANY_SEED) else int(self.seed or 0)
 
     def sampler(self) -> _core.Sampler:
         """The core's sampler with these options.

@@ -14,8 +14,6 @@ from edgewise.evaluate import table
 from edgewise.evaluate.charts import quality_chart, require_charts, speed_chart
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgewise.evaluate.report import Report
 
 SUFFIXES = (".html", ".json", ".md")
@@ -77,7 +75,7 @@ def require_kind(path: Path) -> None:
         require_charts()
 
 
-def write_report(report: Report, path: Path, command: Sequence[str]) -> None:
+def write_report(report: Report, path: Path, command: str) -> None:
     """Writes a report in the form that the file's name asks for; beside a page goes the same as JSON.
 
     Args:
@@ -98,7 +96,7 @@ def write_report(report: Report, path: Path, command: Sequence[str]) -> None:
         _replace(path, table.markdown(report))
 
 
-def page(report: Report, command: Sequence[str]) -> str:
+def page(report: Report, command: str) -> str:
     """The report as one HTML file that needs no other."""
     from jinja2 import Environment
 
@@ -115,13 +113,13 @@ def page(report: Report, command: Sequence[str]) -> str:
         columns=table.COLUMNS,
         rows=table.rows(report),
         circumstances=table.circumstances(report),
-        command=" ".join(command),
+        command=command,
     )
 
 
-def as_json(report: Report, command: Sequence[str]) -> str:
+def as_json(report: Report, command: str) -> str:
     """The report for programs: the fields of `Report`, in bytes, nats and tokens per second."""
-    return json.dumps({**asdict(report), "command": list(command)}, indent=1) + "\n"
+    return json.dumps({**asdict(report), "command": command}, indent=1) + "\n"
 
 
 def _replace(path: Path, content: str) -> None:
