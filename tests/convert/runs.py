@@ -14,11 +14,12 @@ from edgewise import _core
 class Run:
     """One session, as exact as the core computes."""
 
-    def __init__(self, path: Path, context_length: int = 256) -> None:
-        self._model = _core.Model(_core.ModelFile(path))
+    def __init__(self, path: Path, adapter: Path | None = None) -> None:
+        adapters = [] if adapter is None else [(adapter, 1.0)]
+        self._model = _core.Model(_core.ModelFile(path), adapters=adapters)
         self._session = _core.Session(
             self._model,
-            context_length=context_length,
+            context_length=256,
             batch=512,
             key_format="f32",
             value_format="f32",

@@ -38,6 +38,18 @@ def test_a_merged_adapter_gives_the_logits_of_peft(
     assert np.abs(found - logits[base]).max() > 10 * TOLERANCE * figures[name]["range"]
 
 
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_an_adapter_that_is_applied_gives_the_logits_of_peft(
+    name: str, folder_of: FolderOf, adapter_of: FolderOf, figures: dict[str, Any], tmp_path: Path
+) -> None:
+    base, model, path = folder_of(ADAPTERS[name][0]), tmp_path / "model.gguf", tmp_path / "adapter.gguf"
+    convert_model(base, model, Options("f32"))
+    convert_adapter(adapter_of(name), base, path)
+    found = Run(model, path).evaluate(prompt(CASES[ADAPTERS[name][0]]))[list(POSITIONS)]
+    expected = np.load(GOLDEN / "logits.npz")[name]
+    assert np.abs(found - expected).max() <= TOLERANCE * figures[name]["range"]
+
+
 def test_an_adapter_merged_with_strength_0_changes_nothing(
     folder_of: FolderOf, adapter_of: FolderOf, tmp_path: Path
 ) -> None:

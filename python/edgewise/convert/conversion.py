@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -118,6 +119,7 @@ def convert_model(
         path = path or Path(f"{folder.resolve().name}-{mix.name}.gguf")
         metadata = _general(folder, options.name, config, weights, mix, strips=vocabulary.strips)
         metadata |= sampling_metadata(folder) | config.metadata | tokenizer
+        _check_tokenizer(metadata)
         threads = threads_for(options.threads)
         source = FolderSource(weights, checkpoint, threads, Merger(adapters, weights) if adapters else None)
         heads = (config.head_count, config.head_count_kv)
@@ -125,7 +127,7 @@ def convert_model(
         plan = make_plan(facts, choose(facts, mix), mix.file_type)
         target = Target(path, typed(metadata), None, options.replace, options.resume)
         written = write(plan, source, target, threads=threads, progress=progress)
-    _check(path)
+    _check_model(path)
     notes = [*config.notes]
     if left_out:
         notes.append(f"{len(left_out)} tensors are no part of the text model and were left out, such as {left_out[0]}")
@@ -168,14 +170,17 @@ def _parameters(weights: list[Weight]) -> int:
     return sum(weight.values_count for weight in weights if weight.source is not None)
 
 
-def _check(path: Path) -> None:
-    """Opens what was written; a file that the core does not run is our bug, or a wrong name of a pre-tokenizer."""
+def _check_tokenizer(metadata: Metadata) -> None:
+    """Reads the tokenizer as engines will, before hours of work; a wrong `--pre-tokenizer` is found here."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "tokenizer.gguf")
+        _core.GgufWriter(path, typed(metadata), []).finish()
+        _core.Tokenizer(_core.ModelFile(path))
+
+
+def _check_model(path: Path) -> None:
     try:
-        file = _core.ModelFile(path)
-        _core.Tokenizer(file)
-        _core.Model(file)
+        _core.Model(_core.ModelFile(path))
     except EdgewiseError as error:
         path.unlink(missing_ok=True)
-        if isinstance(error, UnsupportedError):
-            raise
         raise InternalError(f"the converted file is not sound: {error.message}") from error
