@@ -64,7 +64,9 @@ def test_imports_go_downwards(path: Path) -> None:
 
 
 def test_no_file_is_longer_than_500_lines() -> None:
-    exempt = re.compile(r"_table\.(rs|py)$")  # generated tables
+    exempt = re.compile(
+        r"_table\.(rs|py)$|^_core\.pyi$"
+    )  # generated tables; the one stub of a module that is not Python
     long = {
         path.relative_to(ROOT).as_posix(): lines
         for path in sources("*.rs", "*.py", "*.pyi")
