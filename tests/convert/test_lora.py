@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -147,3 +148,14 @@ def test_half_a_pair_is_refused(folder_of: FolderOf, adapter_of: FolderOf, tmp_p
 def test_adapters_are_stored_as_floats(folder_of: FolderOf, adapter_of: FolderOf, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="not as 'q4_k'"):
         convert_adapter(adapter_of("llama-lora"), folder_of("llama"), tmp_path / "adapter.gguf", "q4_k")
+
+
+def test_merging_without_numpy_says_what_to_install(
+    folder_of: FolderOf, adapter_of: FolderOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, adapter, path = folder_of("llama"), adapter_of("llama-lora"), tmp_path / "model.gguf"
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(UnsupportedError, match="needs numpy") as caught:
+        convert_model(folder, path, Options("f32", adapters=((adapter, 1.0),)))
+    assert caught.value.hint == "pip install 'edgewise[convert]'"
+    convert_model(folder, path, Options("q8_0"))
