@@ -50,7 +50,8 @@ def test_a_smoke_run_measures_every_part_and_writes_it(tmp_path: Path) -> None:
 def test_prompts_from_disk_are_measured_beside_computed_ones() -> None:
     script = ROOT / "benchmarks" / "prompt_cache.py"
     printed = run(script, "--shape", "tiny", "--format", "q4_k_m", "--tokens", "256", "--rounds", "1").splitlines()
-    assert [line.split()[0] for line in printed] == ["tiny-q4_k_m.gguf,", "begin", "first_token"]
+    assert printed[0].startswith("Prompts from disk: tiny-q4_k_m.gguf, 256 tokens")
+    assert [line.split(" computed")[0].strip() for line in printed[1:]] == ["prompt", "first token"]
 
 
 @pytest.mark.parametrize("wrong", [("--only", "everything"), ("--formats", "q9"), ("--model", "absent.gguf")])
