@@ -54,7 +54,7 @@ def main() -> None:
     verdicts += [verdict for quality in qualities for verdict in quality.verdicts()]
     guessed = measure_speculation(DEMO, 120, 1 if arguments.smoke else 15) if "speculation" in suite.parts else []
     recalled = [_recall(suite)] if "recall" in suite.parts else []
-    verdicts += [one.verdict() for one in (*guessed, *recalled)]
+    verdicts += [one.verdict() for one in guessed] + [one.verdict() for one in recalled]
     tables = [report.table(part, of_part) for part in PARTS if (of_part := [row for row in rows if row.part == part])]
     if guessed:
         tables.append(speculation_table(guessed))

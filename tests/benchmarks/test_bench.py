@@ -33,7 +33,8 @@ def test_a_smoke_run_measures_every_part_and_writes_it(tmp_path: Path) -> None:
     printed = run(BENCH, "--smoke", "--formats", formats, "--json", path, "--record", document)
     result = json.loads(path.read_text())
     has_avx2 = "avx2" in result["machine"]["instruction_sets"].split()
-    assert {row["part"] for row in result["rows"]} == {*PARTS} - {"quality", *(() if has_avx2 else ("avx2",))}
+    with_tables = {"speculation", "recall", "quality"}  # of their own
+    assert {row["part"] for row in result["rows"]} == {*PARTS} - with_tables - (set() if has_avx2 else {"avx2"})
     for row in result["rows"]:
         own = row["spreads"]["edgewise"]
         assert 0 < own["least"] <= own["median"] <= own["most"]
@@ -41,6 +42,10 @@ def test_a_smoke_run_measures_every_part_and_writes_it(tmp_path: Path) -> None:
         "demo q8_0",
         *(f"random tiny {name}" for name in SMOKE_FORMATS),
     }
+    assert {one["case"]["is_repeated"] for one in result["speculation"]} == {True, False}
+    assert [set(one["read"]) for one in result["recall"]] == [{"begin_s", "first_token_s"}]
+    assert "Guessed tokens: " in printed
+    assert "Prompts from disk: " in printed
     assert all(presented.title in printed for part, presented in PRESENTED.items() if has_avx2 or part != "avx2")
     assert f"of {len(result['verdicts'])} targets met" in printed
     assert document.read_text().startswith(f"Before.\n\n{BEGIN}\n\nMade on ")
