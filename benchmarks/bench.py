@@ -17,9 +17,12 @@ from datetime import date
 from pathlib import Path
 
 from edgewise import _core
-from make_model import FOLDER
+from edgewise.engine.models import DEMO
+from make_model import FOLDER, make_model
+from prompt_cache import Recalled, measure_recall
 from random_model.known_shapes import KNOWN_SHAPES
 from random_model.recipe import MIXES
+from speculation import measure_speculation, speculation_table
 from speed import report
 from speed.divergence import WINDOW
 from speed.document import record
@@ -49,7 +52,13 @@ def main() -> None:
     rows = [row for one in measured for row in rows_of(one, suite.parts)]
     verdicts = [verdict for row in rows for verdict in row.verdicts()]
     verdicts += [verdict for quality in qualities for verdict in quality.verdicts()]
+    guessed = measure_speculation(DEMO, 120, 1 if arguments.smoke else 15) if "speculation" in suite.parts else []
+    recalled = [_recall(suite)] if "recall" in suite.parts else []
+    verdicts += [one.verdict() for one in guessed] + [one.verdict() for one in recalled]
     tables = [report.table(part, of_part) for part in PARTS if (of_part := [row for row in rows if row.part == part])]
+    if guessed:
+        tables.append(speculation_table(guessed))
+    tables += [one.table() for one in recalled]
     if qualities:
         tables.append(quality_table(qualities))
     own = {"version": _core.VERSION, "threads": suite.threads, "isa": suite.isa}
@@ -70,6 +79,8 @@ def main() -> None:
         "measured": [dataclasses.asdict(one) for one in measured],
         "rows": [dataclasses.asdict(row) for row in rows],
         "quality": [dataclasses.asdict(quality) for quality in qualities],
+        "speculation": [dataclasses.asdict(one) for one in guessed],
+        "recall": [dataclasses.asdict(one) for one in recalled],
         "verdicts": [dataclasses.asdict(verdict) for verdict in verdicts],
     }
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
@@ -124,6 +135,13 @@ def _suite(arguments: argparse.Namespace) -> Suite:
         rounds=1 if arguments.smoke else arguments.rounds,
         folder=FOLDER,
     )
+
+
+def _recall(suite: Suite) -> Recalled:
+    path = suite.file or suite.folder / f"{suite.small_shape}-q8_0.gguf"
+    if not path.exists():
+        make_model(path, suite.small_shape, "q8_0")
+    return measure_recall(path, 1024, suite.rounds)
 
 
 def _qualities(suite: Suite, peers: Sequence[Peer], is_smoke: bool) -> list[Quality]:

@@ -11,11 +11,47 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgewise import EngineConfig, GenerateOptions, _core
 from edgewise.engine.native import NativeEngine
 from make_model import FOLDER, make_model
+from speed.verdict import Verdict
+
+_FIGURES = {"begin_s": "prompt", "first_token_s": "first token"}
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """How a prompt came back.
+
+    Attributes:
+        subject: model, tokens and cache format.
+        computed: name of a figure -> milliseconds in each round, where the prompt is computed.
+        read: the same where it is read from disk.
+    """
+
+    subject: str
+    computed: dict[str, list[float]]
+    read: dict[str, list[float]]
+
+    def ratio(self, name: str) -> float:
+        """How many times faster the read prompt is, by medians."""
+        return statistics.median(self.computed[name]) / statistics.median(self.read[name])
+
+    def verdict(self) -> Verdict:
+        """A prompt is back at least 20 times as fast."""
+        ratio = self.ratio("begin_s")
+        return Verdict(f"prompt from disk, {self.subject}", ">= 20x computed", ratio, ratio >= 20)
+
+    def table(self) -> str:
+        """What was measured, in words."""
+        lines = [f"Prompts from disk: {self.subject}; target {self.verdict().target}: {self.verdict()}"]
+        for name, title in _FIGURES.items():
+            computed, read = shown(self.computed[name]), shown(self.read[name])
+            lines.append(f"{title:12} computed {computed}, from disk {read}: {self.ratio(name):.0f}x")
+        return "\n".join(lines)
 
 
 def main() -> None:
@@ -26,30 +62,33 @@ def main() -> None:
     parser.add_argument("--cache-type", default="f16", help="format of keys and values")
     parser.add_argument("--tokens", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    path = FOLDER / f"{arguments.shape}-{arguments.format}.gguf"
     if arguments.child:
-        folder, size_bytes = arguments.child
-        print(json.dumps(one(path, folder, int(size_bytes), arguments.cache_type, arguments.tokens)))
+        path, folder, size_bytes = arguments.child
+        print(json.dumps(one(Path(path), folder, int(size_bytes), arguments.cache_type, arguments.tokens)))
         return
+    path = FOLDER / f"{arguments.shape}-{arguments.format}.gguf"
     if not path.exists():
         make_model(path, arguments.shape, arguments.format)
+    print(measure_recall(path, arguments.tokens, arguments.rounds, arguments.cache_type).table())
+
+
+def measure_recall(path: Path, tokens: int, rounds: int, cache_type: str = "f16") -> Recalled:
+    """Prompts of so many tokens, computed and read from disk in turn, each in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
 
         def child(size_bytes: int) -> dict[str, float]:
-            command = [sys.executable, *sys.argv, "--child", folder, str(size_bytes)]
+            options = ["--tokens", str(tokens), "--cache-type", cache_type]
+            command = [sys.executable, __file__, *options, "--child", str(path), folder, str(size_bytes)]
             result: dict[str, float] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
             return result
 
         child(1 << 30)
-        rounds = [(child(0), child(1 << 30)) for _ in range(arguments.rounds)]
+        found = [(child(0), child(1 << 30)) for _ in range(rounds)]
+    computed, read = ({name: [1e3 * pair[side][name] for pair in found] for name in _FIGURES} for side in (0, 1))
     threads = _core.choose_threads().threads
-    print(f"{path.name}, {arguments.tokens} tokens, {arguments.cache_type} cache, {threads} threads")
-    for name in ("begin_s", "first_token_s"):
-        computed, back = ([1e3 * pair[side][name] for pair in rounds] for side in (0, 1))
-        ratio = statistics.median(computed) / statistics.median(back)
-        print(f"  {name[:-2]:12} computed {shown(computed)}, from disk {shown(back)}: {ratio:.0f}x")
+    return Recalled(f"{path.name}, {tokens} tokens, {cache_type} cache, {threads} threads", computed, read)
 
 
 def one(path: Path, folder: str, size_bytes: int, cache_type: str, tokens: int) -> dict[str, float]:

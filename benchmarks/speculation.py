@@ -7,7 +7,7 @@ Each prompt is answered with and without guesses in turn, by the same engine in 
 """
 
 import argparse
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -17,6 +17,8 @@ from edgewise.chat.conversation import Conversation
 from edgewise.engine.models import DEMO
 from edgewise.engine.native import NativeEngine
 from speed.machine import describe_machine
+from speed.report import align
+from speed.verdict import Verdict
 
 REPEATED = ("What is quantization?", "What is a token?", "What is a KV cache?")
 FRESH = (
@@ -44,6 +46,42 @@ class Case:
     temperature: float
 
 
+CASES = (
+    *(Case("again: " + text, text, True, 0.0) for text in REPEATED),
+    *(Case("fresh: " + text, text, False, 0.0) for text in FRESH),
+    *(Case("sampled: " + text, text, False, 0.8) for text in FRESH),
+)
+
+
+@dataclass(frozen=True)
+class Guessed:
+    """What guesses did for a case.
+
+    Attributes:
+        case: the case.
+        drafted: guessed tokens of an answer.
+        accepted: those of them that were right.
+        guessing: tokens per second with guesses, the median of all answers.
+        plain: the same without.
+    """
+
+    case: Case
+    drafted: int
+    accepted: int
+    guessing: float
+    plain: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster answers are with guesses."""
+        return self.guessing / self.plain
+
+    def verdict(self) -> Verdict:
+        """Answers that repeat the conversation get twice as fast, others not slower."""
+        bound = 2.0 if self.case.is_repeated else 0.97
+        return Verdict(f"speculation, {self.case.title}", f">= {bound:g}x plain", self.ratio, self.ratio >= bound)
+
+
 def main() -> None:
     """Measure every case and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -54,19 +92,34 @@ def main() -> None:
     machine = describe_machine()
     print(f"machine   {machine['cpu']}, {machine['cpus']} CPUs, commit {machine['commit']}")
     print(f"model     {arguments.model.name}; medians of {arguments.rounds} answers each way, in turn\n")
-    print(f"{'':40}{'guessed':>9}{'right':>7}{'tokens/s':>10}{'plain':>9}{'ratio':>7}")
-    cases = [Case("again: " + text, text, True, 0.0) for text in REPEATED]
-    cases += [Case("fresh: " + text, text, False, 0.0) for text in FRESH]
-    cases += [Case("fresh, sampled: " + text, text, False, 0.8) for text in FRESH]
+    print(speculation_table(measure_speculation(arguments.model, arguments.tokens, arguments.rounds)))
+
+
+def measure_speculation(model: Path, tokens: int, rounds: int) -> list[Guessed]:
+    """All cases, answered so many times each way, in turn.
+
+    Raises:
+        RuntimeError: if guesses change a text.
+    """
     with (
-        NativeEngine(arguments.model, EngineConfig(draft="ngram")) as guessing,
-        NativeEngine(arguments.model, EngineConfig(draft="off")) as plain,
+        NativeEngine(model, EngineConfig(draft="ngram")) as guessing,
+        NativeEngine(model, EngineConfig(draft="off")) as plain,
     ):
-        for case in cases:
-            _measure(case, guessing, plain, arguments.tokens, arguments.rounds)
+        return [_measure(case, guessing, plain, tokens, rounds) for case in CASES]
 
 
-def _measure(case: Case, guessing: NativeEngine, plain: NativeEngine, tokens: int, rounds: int) -> None:
+def speculation_table(found: Sequence[Guessed]) -> str:
+    """All cases in one table."""
+    cells = [["", "guessed", "right", "tokens/s", "plain", "ratio", "target", ""]]
+    for one in found:
+        verdict = one.verdict()
+        counts = [str(one.drafted), str(one.accepted)]
+        speeds = [f"{one.guessing:.0f}", f"{one.plain:.0f}", f"{one.ratio:.2f}"]
+        cells.append([one.case.title, *counts, *speeds, verdict.target, str(verdict)])
+    return "Guessed tokens: answers with and without them, the same text\n" + align(cells, left=1)
+
+
+def _measure(case: Case, guessing: NativeEngine, plain: NativeEngine, tokens: int, rounds: int) -> Guessed:
     options = GenerateOptions(temperature=case.temperature, seed=1, max_tokens=tokens, logprobs=False)
     figures: dict[NativeEngine, list[float]] = {guessing: [], plain: []}
     texts: set[str] = set()
@@ -83,11 +136,8 @@ def _measure(case: Case, guessing: NativeEngine, plain: NativeEngine, tokens: in
             drafted += answer.timings.drafted_tokens
             accepted += answer.timings.accepted_tokens
     if len(texts) != rounds:
-        sys.exit(f"{case.title}: texts differ with and without guesses")
-    fast, slow = median(figures[guessing]), median(figures[plain])
-    print(
-        f"{case.title[:39]:40}{drafted // rounds:>9}{accepted // rounds:>7}{fast:>10.1f}{slow:>9.1f}{fast / slow:>7.2f}"
-    )
+        raise RuntimeError(f"{case.title}: texts differ with and without guesses")
+    return Guessed(case, drafted // rounds, accepted // rounds, median(figures[guessing]), median(figures[plain]))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,10 @@ DECODE_IN_CONTEXT = ("decode:4096",)
 STREAMS = ("streams:1", "streams:2", "streams:4", "streams:8")
 SMALL = ("decode:0", "prefill:256")
 
-PARTS = ("prefill", "decode", "start", "context", "streams", "small", "one-thread", "avx2", "quality")
+PARTS = (
+    *("prefill", "decode", "start", "context", "streams", "small", "one-thread", "avx2"),
+    *("speculation", "recall", "quality"),
+)
 """All parts of the suite. Start-up and memory are measured by every process; `start` reports them."""
 
 

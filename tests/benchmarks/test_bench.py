@@ -33,7 +33,8 @@ def test_a_smoke_run_measures_every_part_and_writes_it(tmp_path: Path) -> None:
     printed = run(BENCH, "--smoke", "--formats", formats, "--json", path, "--record", document)
     result = json.loads(path.read_text())
     has_avx2 = "avx2" in result["machine"]["instruction_sets"].split()
-    assert {row["part"] for row in result["rows"]} == {*PARTS} - {"quality", *(() if has_avx2 else ("avx2",))}
+    with_tables = {"speculation", "recall", "quality"}  # of their own
+    assert {row["part"] for row in result["rows"]} == {*PARTS} - with_tables - (set() if has_avx2 else {"avx2"})
     for row in result["rows"]:
         own = row["spreads"]["edgewise"]
         assert 0 < own["least"] <= own["median"] <= own["most"]
@@ -41,6 +42,10 @@ def test_a_smoke_run_measures_every_part_and_writes_it(tmp_path: Path) -> None:
         "demo q8_0",
         *(f"random tiny {name}" for name in SMOKE_FORMATS),
     }
+    assert {one["case"]["is_repeated"] for one in result["speculation"]} == {True, False}
+    assert [set(one["read"]) for one in result["recall"]] == [{"begin_s", "first_token_s"}]
+    assert "Guessed tokens: " in printed
+    assert "Prompts from disk: " in printed
     assert all(presented.title in printed for part, presented in PRESENTED.items() if has_avx2 or part != "avx2")
     assert f"of {len(result['verdicts'])} targets met" in printed
     assert document.read_text().startswith(f"Before.\n\n{BEGIN}\n\nMade on ")
@@ -50,7 +55,8 @@ def test_a_smoke_run_measures_every_part_and_writes_it(tmp_path: Path) -> None:
 def test_prompts_from_disk_are_measured_beside_computed_ones() -> None:
     script = ROOT / "benchmarks" / "prompt_cache.py"
     printed = run(script, "--shape", "tiny", "--format", "q4_k_m", "--tokens", "256", "--rounds", "1").splitlines()
-    assert [line.split()[0] for line in printed] == ["tiny-q4_k_m.gguf,", "begin", "first_token"]
+    assert printed[0].startswith("Prompts from disk: tiny-q4_k_m.gguf, 256 tokens")
+    assert [line.split(" computed")[0].strip() for line in printed[1:]] == ["prompt", "first token"]
 
 
 def test_a_model_with_an_adapter_is_measured_beside_the_one_without() -> None:

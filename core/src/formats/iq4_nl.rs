@@ -60,7 +60,7 @@ impl Packed for Iq4Nl {
 
     #[inline(always)]
     fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
-        packed::halves(simd, span, 0, 18)
+        simd.load_halves_twice(span, 0, 18)
     }
 
     #[inline(always)]

@@ -69,7 +69,7 @@ impl Packed for Iq4Xs {
 
     #[inline(always)]
     fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
-        let d = simd.splat_f16(packed::half_at(span, 0));
+        let d = simd.splat_half::<0>(packed::four_halves(span, 0));
         simd.mul(simd.sub(simd.load_u8_twice(unsigned_scales(span)), simd.splat(32.0)), d)
     }
 

@@ -22,7 +22,7 @@ pub enum Zero {
 pub trait Packed: 'static {
     /// Bytes of a span.
     const BYTES: usize;
-    /// Values that share a scale: 16 or 32.
+    /// Values that share a scale: 32, or 16 where scales are whole.
     const GROUP: usize;
     /// How codes become values.
     const ZERO: Zero;
@@ -31,17 +31,33 @@ pub trait Packed: 'static {
     const FINE: bool;
     /// Whether scales are half floats, as the file holds them, and activations are fine.
     const HALF_SCALES: bool = Self::FINE;
-    /// The largest magnitude of a code, offset taken off, where panels have whole scales: small integers, times one
-    /// factor for the span. Integers then collect the products of a whole span, if those of each group fit 16 bits.
+    /// The largest magnitude of a code, offset taken off, of formats with whole scales: small integers, times one factor for
+    /// the span. Integers then collect the products of a whole span, if those that share a scale fit 16 bits.
     const WHOLE_SCALES: Option<i32> = None;
 
     /// The codes of a span, 64 in each vector.
     fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4];
 
-    /// The scale of each group of 16.
-    fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32;
+    /// The scale of each group, in two lanes, of formats without whole scales.
+    #[inline(always)]
+    fn scales<S: Simd>(simd: S, _span: &[u8]) -> S::F32 {
+        simd.splat(0.0)
+    }
+
+    /// The whole scale of each group, a byte each from the lowest on: signed with [`Zero::Offset`], else unsigned.
+    #[inline(always)]
+    fn whole_scales(_span: &[u8]) -> u128 {
+        0
+    }
+
+    /// The factor of whole scales.
+    #[inline(always)]
+    fn factor<S: Simd>(simd: S, _span: &[u8]) -> S::F32 {
+        simd.splat(0.0)
+    }
 
     /// What is subtracted from the values of each group of 16, for [`Zero::Minima`].
+    #[inline(always)]
     fn minima<S: Simd>(simd: S, _span: &[u8]) -> S::F32 {
         simd.splat(0.0)
     }
@@ -187,14 +203,10 @@ pub(super) fn half_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
 }
 
-/// The half floats at `first`, `first + stride`, ...: one per block of 32, each in the lanes of its two groups of 16.
+/// The four half floats from `at` on.
 #[inline(always)]
-pub(super) fn halves<S: Simd>(simd: S, span: &[u8], first: usize, stride: usize) -> S::F32 {
-    let mut halves = [0; 8];
-    for (i, half) in halves.iter_mut().enumerate() {
-        *half = half_at(span, first + i * stride);
-    }
-    simd.load_f16_twice(halves)
+pub(super) fn four_halves(bytes: &[u8], at: usize) -> &[u8; 8] {
+    bytes[at..].first_chunk().expect("a span holds four halves")
 }
 
 /// Nibbles of two blocks of 32 whose 16 bytes start at `first` and `second`: low ones first, then high ones, per block.
@@ -205,36 +217,12 @@ pub(super) fn block_nibbles<S: Simd>(simd: S, span: &[u8], first: usize, second:
     simd.and(simd.shift_right_quarters::<0, 4, 0, 4>(bytes), simd.splat_byte(15))
 }
 
-/// Nibbles of 32 bytes: low ones first, then high ones.
+/// `WIDTH` bits of 32 bytes from bit `from` on, then the bits that follow them, all moved to bit `to`.
 #[inline(always)]
-pub(super) fn span_nibbles<S: Simd>(simd: S, bytes: &[u8]) -> S::Bytes {
+pub(super) fn span_bits<S: Simd, const WIDTH: i32>(simd: S, bytes: &[u8], from: i32, to: i32) -> S::Bytes {
     let bytes = simd.load_halves(bytes, bytes);
-    simd.and(simd.shift_right_quarters::<0, 0, 4, 4>(bytes), simd.splat_byte(15))
-}
-
-/// Two bits of 32 bytes: those from bit `4 * HIGH` on, then those two bits further up.
-#[inline(always)]
-pub(super) fn span_pairs<S: Simd, const HIGH: bool>(simd: S, bytes: &[u8]) -> S::Bytes {
-    let bytes = simd.load_halves(bytes, bytes);
-    let shifted = if HIGH {
-        simd.shift_right_quarters::<4, 4, 6, 6>(bytes)
-    } else {
-        simd.shift_right_quarters::<0, 0, 2, 2>(bytes)
-    };
-    simd.and(shifted, simd.splat_byte(3))
-}
-
-/// One bit of 32 bytes each, moved left by `LEFT`: quarter `q` has bits `2 q`, then bits `2 q + 1`.
-#[inline(always)]
-pub(super) fn span_bits<S: Simd, const LEFT: u32>(simd: S, bytes: &[u8]) -> [S::Bytes; 4] {
-    let bytes = simd.load_halves(bytes, bytes);
-    let one = simd.splat_byte(1);
-    [
-        simd.shift_left::<LEFT>(simd.and(simd.shift_right_quarters::<0, 0, 1, 1>(bytes), one)),
-        simd.shift_left::<LEFT>(simd.and(simd.shift_right_quarters::<2, 2, 3, 3>(bytes), one)),
-        simd.shift_left::<LEFT>(simd.and(simd.shift_right_quarters::<4, 4, 5, 5>(bytes), one)),
-        simd.shift_left::<LEFT>(simd.and(simd.shift_right_quarters::<6, 6, 7, 7>(bytes), one)),
-    ]
+    let mask = ((1 << WIDTH) - 1) << to;
+    simd.and(simd.shift_halves(bytes, [from - to, from + WIDTH - to]), simd.splat_byte(mask as u8))
 }
 
 /// The half float at `start` in each of 16 rows.
@@ -341,7 +329,17 @@ mod tests {
                 for (i, quarter) in P::codes(simd, span).into_iter().enumerate() {
                     simd.store_bytes(quarter, &mut codes[64 * i..]);
                 }
-                simd.store(P::scales(simd, span), &mut scales);
+                if P::WHOLE_SCALES.is_some() {
+                    let whole = P::whole_scales(span).to_le_bytes();
+                    let factor = simd.reduce_max(P::factor(simd, span));
+                    for (i, scale) in scales.iter_mut().enumerate() {
+                        let byte = whole[i * 16 / P::GROUP];
+                        let signed = matches!(P::ZERO, Zero::Offset(_));
+                        *scale = factor * if signed { f32::from(byte as i8) } else { f32::from(byte) };
+                    }
+                } else {
+                    simd.store(P::scales(simd, span), &mut scales);
+                }
                 simd.store(P::minima(simd, span), &mut minima);
                 by_row.extend((0..SPAN).map(|i| value(codes[i], scales[i / 16], minima[i / 16])));
             }

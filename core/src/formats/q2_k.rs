@@ -49,23 +49,27 @@ impl Packed for Q2K {
     #[inline(always)]
     fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
         [
-            packed::span_pairs::<S, false>(simd, &span[16..]),
-            packed::span_pairs::<S, true>(simd, &span[16..]),
-            packed::span_pairs::<S, false>(simd, &span[48..]),
-            packed::span_pairs::<S, true>(simd, &span[48..]),
+            packed::span_bits::<S, 2>(simd, &span[16..], 0, 0),
+            packed::span_bits::<S, 2>(simd, &span[16..], 4, 0),
+            packed::span_bits::<S, 2>(simd, &span[48..], 0, 0),
+            packed::span_bits::<S, 2>(simd, &span[48..], 4, 0),
         ]
     }
 
     #[inline(always)]
-    fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
-        let nibbles = nibbles(span, 0);
-        simd.mul(simd.load_u8(&nibbles), simd.splat_f16(packed::half_at(span, 80)))
+    fn whole_scales(span: &[u8]) -> u128 {
+        nibbles(span, 0)
+    }
+
+    #[inline(always)]
+    fn factor<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        simd.splat_half::<2>(packed::four_halves(span, 76))
     }
 
     #[inline(always)]
     fn minima<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
-        let nibbles = nibbles(span, 4);
-        simd.mul(simd.load_u8(&nibbles), simd.splat_f16(packed::half_at(span, 82)))
+        let minima = simd.load_u8(&nibbles(span, 4).to_le_bytes());
+        simd.mul(minima, simd.splat_half::<3>(packed::four_halves(span, 76)))
     }
 
     #[inline(always)]
@@ -97,9 +101,9 @@ impl Packed for Q2K {
 
 /// The nibble from bit `shift` on of each scale byte.
 #[inline(always)]
-fn nibbles(span: &[u8], shift: u32) -> [u8; 16] {
+fn nibbles(span: &[u8], shift: u32) -> u128 {
     let bytes: [u8; 16] = *span.first_chunk().expect("a span starts with 16 scales");
-    ((u128::from_le_bytes(bytes) >> shift) & 0x0f0f_0f0f_0f0f_0f0f_0f0f_0f0f_0f0f_0f0f).to_le_bytes()
+    (u128::from_le_bytes(bytes) >> shift) & 0x0f0f_0f0f_0f0f_0f0f_0f0f_0f0f_0f0f_0f0f
 }
 
 /// Finds the blocks of rows.

@@ -59,20 +59,27 @@ impl Packed for Q3K {
 
     #[inline(always)]
     fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
-        let third = packed::span_bits::<S, 2>(simd, span);
-        [
-            simd.or(third[0], packed::span_pairs::<S, false>(simd, &span[32..])),
-            simd.or(third[1], packed::span_pairs::<S, true>(simd, &span[32..])),
-            simd.or(third[2], packed::span_pairs::<S, false>(simd, &span[64..])),
-            simd.or(third[3], packed::span_pairs::<S, true>(simd, &span[64..])),
-        ]
+        let mut codes = [simd.splat_byte(0); 4];
+        for (i, codes) in codes.iter_mut().enumerate() {
+            let (low, from) = (&span[32 + 32 * (i / 2)..], 2 * i as i32);
+            let third = packed::span_bits::<S, 1>(simd, span, from, 2);
+            *codes = simd.or(packed::span_bits::<S, 2>(simd, low, 2 * from % 8, 0), third);
+        }
+        codes
     }
 
     #[inline(always)]
-    fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
-        let scales: &[u8; 12] = span[96..].first_chunk().expect("a span holds 12 bytes of scales");
-        let d = simd.splat_f16(packed::half_at(span, 108));
-        simd.mul(simd.sub(simd.load_u8(&unsigned_scales(scales)), simd.splat(32.0)), d)
+    fn whole_scales(span: &[u8]) -> u128 {
+        let scales = span[96..].first_chunk().expect("a span holds 12 bytes of scales");
+        // 32 is taken off each byte; its highest bit keeps it from borrowing, and becomes that of the sign.
+        let high = 0x8080_8080_8080_8080_8080_8080_8080_8080;
+        let scales = u128::from_le_bytes(unsigned_scales(scales));
+        ((scales | high) - 0x2020_2020_2020_2020_2020_2020_2020_2020) ^ high
+    }
+
+    #[inline(always)]
+    fn factor<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        simd.splat_half::<3>(packed::four_halves(span, 102))
     }
 
     #[inline(always)]

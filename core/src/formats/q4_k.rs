@@ -65,17 +65,17 @@ impl Packed for Q4K {
 
     #[inline(always)]
     fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
-        [
-            packed::span_nibbles(simd, &span[16..]),
-            packed::span_nibbles(simd, &span[48..]),
-            packed::span_nibbles(simd, &span[80..]),
-            packed::span_nibbles(simd, &span[112..]),
-        ]
+        nibbles(simd, &span[16..])
     }
 
     #[inline(always)]
-    fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
-        scales(simd, span)
+    fn whole_scales(span: &[u8]) -> u128 {
+        whole_scales(span)
+    }
+
+    #[inline(always)]
+    fn factor<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        simd.splat_half::<0>(packed::four_halves(span, 0))
     }
 
     #[inline(always)]
@@ -100,22 +100,40 @@ impl Packed for Q4K {
     }
 }
 
+/// The nibbles of 128 bytes, as `q4_k` and `q5_k` have them.
+#[inline(always)]
+pub(super) fn nibbles<S: Simd>(simd: S, bytes: &[u8]) -> [S::Bytes; 4] {
+    [
+        packed::span_bits::<S, 4>(simd, bytes, 0, 0),
+        packed::span_bits::<S, 4>(simd, &bytes[32..], 0, 0),
+        packed::span_bits::<S, 4>(simd, &bytes[64..], 0, 0),
+        packed::span_bits::<S, 4>(simd, &bytes[96..], 0, 0),
+    ]
+}
+
 /// The scales of a block of `q4_k` or `q5_k`.
 #[inline(always)]
-pub(super) fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
-    let [low, _, mixed] = scale_words(span);
-    let high = (mixed & 0x0f0f_0f0f) | ((low >> 2) & 0x3030_3030);
-    let scales = u64::from(low & 0x3f3f_3f3f) | u64::from(high) << 32;
-    simd.mul(simd.load_u8_twice(scales.to_le_bytes()), simd.splat_f16(packed::half_at(span, 0)))
+pub(super) fn whole_scales(span: &[u8]) -> u128 {
+    let [first, last] = scales_and_minima(span);
+    u128::from((first & 0xffff_ffff) | last << 32)
 }
 
 /// The minima of a block of `q4_k` or `q5_k`.
 #[inline(always)]
 pub(super) fn minima<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
-    let [_, low, mixed] = scale_words(span);
-    let high = ((mixed >> 4) & 0x0f0f_0f0f) | ((low >> 2) & 0x3030_3030);
-    let minima = u64::from(low & 0x3f3f_3f3f) | u64::from(high) << 32;
-    simd.mul(simd.load_u8_twice(minima.to_le_bytes()), simd.splat_f16(packed::half_at(span, 2)))
+    let [first, last] = scales_and_minima(span);
+    let minima = first >> 32 | (last & 0xffff_ffff_0000_0000);
+    simd.mul(simd.load_u8_twice(minima.to_le_bytes()), simd.splat_half::<1>(packed::four_halves(span, 0)))
+}
+
+/// Four scales and then four minima, those of groups 0 to 3 and those of groups 4 to 7; see [`unpack_scales`].
+#[inline(always)]
+fn scales_and_minima(span: &[u8]) -> [u64; 2] {
+    let first = u64::from_le_bytes(*span[4..].first_chunk().expect("a span holds 12 bytes of scales"));
+    let nibbles = u64::from(u32::from_le_bytes(*span[12..].first_chunk().expect("a span holds 12 bytes of scales")));
+    // High nibbles move to the upper half and to the place of low ones.
+    let low = (nibbles | nibbles << 28) & 0x0f0f_0f0f_0f0f_0f0f;
+    [first & 0x3f3f_3f3f_3f3f_3f3f, low | ((first >> 2) & 0x3030_3030_3030_3030)]
 }
 
 /// The scales and minima of 16 rows of `q4_k` or `q5_k`.
@@ -137,13 +155,6 @@ pub(super) fn unpack_scales_of_rows<S: Simd>(simd: S, rows: &[u8], stride: usize
             slot.set_minima(simd, 4 * half + i, simd.mul(dmin, simd.to_f32(minima[i])));
         }
     }
-}
-
-/// The twelve bytes of scales and minima as three words, see [`unpack_scales`].
-#[inline(always)]
-fn scale_words(span: &[u8]) -> [u32; 3] {
-    let word = |at: usize| u32::from_le_bytes([span[at], span[at + 1], span[at + 2], span[at + 3]]);
-    [word(4), word(8), word(12)]
 }
 
 /// Finds the blocks of rows.

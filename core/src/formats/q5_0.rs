@@ -56,7 +56,7 @@ impl Packed for Q5_0 {
 
     #[inline(always)]
     fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
-        packed::halves(simd, span, 0, 22)
+        simd.load_halves_twice(span, 0, 22)
     }
 }
 

@@ -58,12 +58,12 @@ impl Packed for Q5_1 {
 
     #[inline(always)]
     fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
-        packed::halves(simd, span, 0, 24)
+        simd.load_halves_twice(span, 0, 24)
     }
 
     #[inline(always)]
     fn minima<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
-        simd.sub(simd.splat(0.0), packed::halves(simd, span, 2, 24))
+        simd.sub(simd.splat(0.0), simd.load_halves_twice(span, 2, 24))
     }
 }
 

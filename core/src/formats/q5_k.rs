@@ -52,18 +52,23 @@ impl Packed for Q5K {
 
     #[inline(always)]
     fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
-        let fifth = packed::span_bits::<S, 4>(simd, &span[16..]);
+        let low = q4_k::nibbles(simd, &span[48..]);
         [
-            simd.or(fifth[0], packed::span_nibbles(simd, &span[48..])),
-            simd.or(fifth[1], packed::span_nibbles(simd, &span[80..])),
-            simd.or(fifth[2], packed::span_nibbles(simd, &span[112..])),
-            simd.or(fifth[3], packed::span_nibbles(simd, &span[144..])),
+            simd.or(low[0], packed::span_bits::<S, 1>(simd, &span[16..], 0, 4)),
+            simd.or(low[1], packed::span_bits::<S, 1>(simd, &span[16..], 2, 4)),
+            simd.or(low[2], packed::span_bits::<S, 1>(simd, &span[16..], 4, 4)),
+            simd.or(low[3], packed::span_bits::<S, 1>(simd, &span[16..], 6, 4)),
         ]
     }
 
     #[inline(always)]
-    fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
-        q4_k::scales(simd, span)
+    fn whole_scales(span: &[u8]) -> u128 {
+        q4_k::whole_scales(span)
+    }
+
+    #[inline(always)]
+    fn factor<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        simd.splat_half::<0>(packed::four_halves(span, 0))
     }
 
     #[inline(always)]

@@ -56,21 +56,21 @@ impl Packed for Q6K {
         for half in 0..2 {
             let low = simd.load_bytes(&span[64 * half..]);
             let high = &span[128 + 32 * half..];
-            let (first, second) =
-                (packed::span_pairs::<S, false>(simd, high), packed::span_pairs::<S, true>(simd, high));
-            codes[2 * half] = simd.or(simd.and(low, nibble), simd.shift_left::<4>(first));
-            codes[2 * half + 1] = simd.or(simd.and(simd.shift_right::<4>(low), nibble), simd.shift_left::<4>(second));
+            codes[2 * half] = simd.or(simd.and(low, nibble), packed::span_bits::<S, 2>(simd, high, 0, 4));
+            let low = simd.and(simd.shift_right::<4>(low), nibble);
+            codes[2 * half + 1] = simd.or(low, packed::span_bits::<S, 2>(simd, high, 4, 4));
         }
         codes
     }
 
     #[inline(always)]
-    fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
-        let mut scales = [0; 16];
-        for (scale, &byte) in scales.iter_mut().zip(&span[192..]) {
-            *scale = byte as i8;
-        }
-        simd.mul(simd.load_i8(&scales), simd.splat_f16(packed::half_at(span, 208)))
+    fn whole_scales(span: &[u8]) -> u128 {
+        u128::from_le_bytes(*span[192..].first_chunk().expect("a span holds 16 bytes of scales"))
+    }
+
+    #[inline(always)]
+    fn factor<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
+        simd.splat_half::<3>(packed::four_halves(span, 202))
     }
 
     #[inline(always)]

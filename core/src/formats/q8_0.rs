@@ -47,7 +47,7 @@ impl Packed for Q8_0 {
 
     #[inline(always)]
     fn scales<S: Simd>(simd: S, span: &[u8]) -> S::F32 {
-        packed::halves(simd, span, 0, 34)
+        simd.load_halves_twice(span, 0, 34)
     }
 
     #[inline(always)]

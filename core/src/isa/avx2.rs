@@ -3,6 +3,8 @@
 #[allow(clippy::wildcard_imports, reason = "intrinsics have names of their own")]
 use std::arch::x86_64::*;
 
+use super::avx2_memory::{load_128, load_256, load_two, store_128, store_two};
+use super::avx2_whole::WholeScales;
 use super::simd::{Kernel, LANES, Simd, word_of_four};
 
 /// The token; `VNNI` says whether the CPU has AVX-VNNI too.
@@ -33,47 +35,8 @@ macro_rules! both {
     }};
 }
 
-type F32 = [__m256; 2];
-type Int = [__m256i; 2];
-
-#[inline(always)]
-fn load_256<T>(x: &[T]) -> __m256i {
-    assert!(size_of_val(x) >= 32, "a slice holds a register");
-    // SAFETY: 32 bytes are there; AVX is, as only this file's token calls this.
-    unsafe { _mm256_loadu_si256(x.as_ptr().cast()) }
-}
-
-#[inline(always)]
-fn load_128<T>(x: &[T]) -> __m128i {
-    assert!(size_of_val(x) >= 16, "a slice holds a register");
-    // SAFETY: 16 bytes are there.
-    unsafe { _mm_loadu_si128(x.as_ptr().cast()) }
-}
-
-#[inline(always)]
-fn load_two<T>(x: &[T]) -> Int {
-    assert!(size_of_val(x) >= 64, "a slice holds a vector");
-    let half = 32 / size_of::<T>();
-    [load_256(&x[..half]), load_256(&x[half..])]
-}
-
-#[inline(always)]
-fn store_two<T>(x: Int, out: &mut [T]) {
-    assert!(size_of_val(out) >= 64, "a slice holds a vector");
-    let to: *mut __m256i = out.as_mut_ptr().cast();
-    // SAFETY: 64 bytes are there, and stores of this kind need no alignment.
-    unsafe {
-        _mm256_storeu_si256(to, x[0]);
-        _mm256_storeu_si256(to.add(1), x[1]);
-    }
-}
-
-#[inline(always)]
-fn store_128<T>(x: __m128i, out: &mut [T]) {
-    assert!(size_of_val(out) >= 16, "a slice holds a register");
-    // SAFETY: 16 bytes are there, and stores of this kind need no alignment.
-    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), x) }
-}
+pub(super) type F32 = [__m256; 2];
+pub(super) type Int = [__m256i; 2];
 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn run_plain<K: Kernel>(token: Avx2<false>, kernel: K) -> K::Output {
@@ -89,6 +52,7 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     type F32 = F32;
     type I32 = Int;
     type Bytes = Int;
+    type WholeScales = WholeScales;
 
     const NAME: &'static str = if VNNI { "avxvnni" } else { "avx2" };
     const BIAS: u8 = if VNNI { 128 } else { 0 };
@@ -353,6 +317,14 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
         cpu!([_mm256_sll_epi16(x[0], by), _mm256_sll_epi16(x[1], by)])
     }
     #[inline(always)]
+    fn shift_halves(self, x: Int, right: [i32; 2]) -> Int {
+        let shift = |x, right: i32| {
+            let by = cpu!(_mm_cvtsi32_si128(right.abs()));
+            cpu!(if right < 0 { _mm256_sll_epi16(x, by) } else { _mm256_srl_epi16(x, by) })
+        };
+        [shift(x[0], right[0]), shift(x[1], right[1])]
+    }
+    #[inline(always)]
     fn shift_right_quarters<const A: u32, const B: u32, const C: u32, const D: u32>(self, x: Int) -> Int {
         let (a, b, c, d) = (i64::from(A), i64::from(B), i64::from(C), i64::from(D));
         cpu!([
@@ -405,6 +377,23 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
             ]
         };
         self.mul_add(self.to_f32(products), scales, sum)
+    }
+
+    #[inline(always)]
+    fn whole_scales<const GROUP: usize>(self, scales: u128, offset: i16, factor: F32) -> WholeScales {
+        cpu!(WholeScales::new::<GROUP>(scales, offset, factor))
+    }
+    #[inline(always)]
+    fn add_whole_products<const GROUP: usize>(
+        self,
+        sum: F32,
+        w: &[Int; 4],
+        scales: &WholeScales,
+        x: &[i8],
+        x_factor: f32,
+        offset_sums: Option<&[i16; LANES]>,
+    ) -> F32 {
+        cpu!(scales.add_products::<VNNI>(sum, w, x, x_factor, offset_sums))
     }
 
     #[inline(always)]
@@ -468,9 +457,11 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn splat_f16(self, x: u16) -> F32 {
-        // A broadcast from memory; loading one half would wait for the register's last value.
-        cpu!([_mm256_cvtph_ps(_mm_set1_epi16(x as i16)); 2])
+    fn splat_half<const I: usize>(self, four: &[u8; 8]) -> F32 {
+        cpu! {
+            let four = _mm256_castps128_ps256(_mm_cvtph_ps(_mm_cvtsi64_si128(i64::from_le_bytes(*four))));
+            [_mm256_permutevar8x32_ps(four, _mm256_set1_epi32(I as i32)); 2]
+        }
     }
 
     #[inline(always)]

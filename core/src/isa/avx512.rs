@@ -3,11 +3,23 @@
 #[allow(clippy::wildcard_imports, reason = "intrinsics have names of their own")]
 use std::arch::x86_64::*;
 
-use super::simd::{Kernel, LANES, Simd, word_of_four};
+use super::avx512_whole::WholeScales;
+use super::simd::{Kernel, LANES, Simd, halves_at, word_of_four};
 
 /// The token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Avx512Vnni(());
+
+/// The bytes 0 to 7, each the low byte of two lanes.
+const TWICE: [u8; 64] = {
+    let mut order = [0x80; 64];
+    let mut lane = 0;
+    while lane < LANES {
+        order[4 * lane] = lane as u8 / 2;
+        lane += 1;
+    }
+    order
+};
 
 /// An intrinsic, or several.
 macro_rules! cpu {
@@ -18,14 +30,14 @@ macro_rules! cpu {
 }
 
 #[inline(always)]
-fn load_512<T>(x: &[T]) -> __m512i {
+pub(super) fn load_512<T>(x: &[T]) -> __m512i {
     assert!(size_of_val(x) >= 64, "a slice holds a vector");
     // SAFETY: 64 bytes are there; AVX-512 is, as only this file's token calls this.
     unsafe { _mm512_loadu_si512(x.as_ptr().cast()) }
 }
 
 #[inline(always)]
-fn load_256<T>(x: &[T]) -> __m256i {
+pub(super) fn load_256<T>(x: &[T]) -> __m256i {
     assert!(size_of_val(x) >= 32, "a slice holds half a vector");
     // SAFETY: 32 bytes are there.
     unsafe { _mm256_loadu_si256(x.as_ptr().cast()) }
@@ -47,6 +59,7 @@ impl Simd for Avx512Vnni {
     type F32 = __m512;
     type I32 = __m512i;
     type Bytes = __m512i;
+    type WholeScales = WholeScales;
 
     const NAME: &'static str = "avx512vnni";
     const BIAS: u8 = 128;
@@ -116,14 +129,29 @@ impl Simd for Avx512Vnni {
     #[inline(always)]
     fn load_u8_twice(self, x: [u8; 8]) -> __m512 {
         cpu! {
-            let x = _mm_cvtsi64_si128(u64::from_le_bytes(x) as i64);
-            _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_unpacklo_epi8(x, x)))
+            let x = _mm512_set1_epi64(i64::from_le_bytes(x));
+            _mm512_cvtepi32_ps(_mm512_shuffle_epi8(x, load_512(&TWICE)))
         }
     }
     #[inline(always)]
     fn load_f16_twice(self, x: [u16; 8]) -> __m512 {
         let x = load_128(&x);
         cpu!(_mm512_cvtph_ps(_mm256_set_m128i(_mm_unpackhi_epi16(x, x), _mm_unpacklo_epi16(x, x))))
+    }
+    #[inline(always)]
+    fn load_halves_twice(self, bytes: &[u8], first: usize, stride: usize) -> __m512 {
+        let (low, high) = (&bytes[first..], &bytes[first + 4 * stride..]);
+        if !stride.is_multiple_of(2) || 3 * stride + 2 > 64 || high.len() < 64 {
+            return self.load_f16_twice(halves_at(bytes, first, stride));
+        }
+        let mut order = [0; 32];
+        for (i, word) in order[..LANES].iter_mut().enumerate() {
+            *word = (i / 8 * 32 + i % 8 / 2 * stride / 2) as u16;
+        }
+        cpu! {
+            let words = _mm512_permutex2var_epi16(load_512(low), load_512(&order), load_512(high));
+            _mm512_cvtph_ps(_mm512_castsi512_si256(words))
+        }
     }
     #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
@@ -298,6 +326,11 @@ impl Simd for Avx512Vnni {
         cpu!(_mm512_slli_epi16::<N>(x))
     }
     #[inline(always)]
+    fn shift_halves(self, x: __m512i, right: [i32; 2]) -> __m512i {
+        let (a, b) = (i64::from(right[0]), i64::from(right[1]));
+        cpu!(_mm512_rorv_epi64(x, _mm512_set_epi64(b, b, b, b, a, a, a, a)))
+    }
+    #[inline(always)]
     fn shift_right_quarters<const A: u32, const B: u32, const C: u32, const D: u32>(self, x: __m512i) -> __m512i {
         let (a, b, c, d) = (i64::from(A), i64::from(B), i64::from(C), i64::from(D));
         cpu!(_mm512_srlv_epi64(x, _mm512_set_epi64(d, d, c, c, b, b, a, a)))
@@ -326,6 +359,23 @@ impl Simd for Avx512Vnni {
             let group = _mm512_add_epi32(group, _mm512_set1_epi32(4 * QUARTER as i32));
             _mm512_fmadd_ps(_mm512_cvtepi32_ps(products), _mm512_permutexvar_ps(group, scales), sum)
         }
+    }
+
+    #[inline(always)]
+    fn whole_scales<const GROUP: usize>(self, scales: u128, offset: i16, factor: __m512) -> WholeScales {
+        cpu!(WholeScales::new::<GROUP>(scales, offset, factor))
+    }
+    #[inline(always)]
+    fn add_whole_products<const GROUP: usize>(
+        self,
+        sum: __m512,
+        w: &[__m512i; 4],
+        scales: &WholeScales,
+        x: &[i8],
+        x_factor: f32,
+        offset_sums: Option<&[i16; LANES]>,
+    ) -> __m512 {
+        cpu!(scales.add_products(sum, w, x, x_factor, offset_sums))
     }
 
     #[inline(always)]
@@ -380,9 +430,11 @@ impl Simd for Avx512Vnni {
     }
 
     #[inline(always)]
-    fn splat_f16(self, x: u16) -> __m512 {
-        // A broadcast from memory; loading one half would wait for the register's last value.
-        cpu!(_mm512_cvtph_ps(_mm256_set1_epi16(x as i16)))
+    fn splat_half<const I: usize>(self, four: &[u8; 8]) -> __m512 {
+        cpu! {
+            let four = _mm_cvtph_ps(_mm_cvtsi64_si128(i64::from_le_bytes(*four)));
+            _mm512_permutexvar_ps(_mm512_set1_epi32(I as i32), _mm512_castps128_ps512(four))
+        }
     }
 
     #[inline(always)]

@@ -6,12 +6,20 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
+mod avx2_memory;
+#[cfg(target_arch = "x86_64")]
+mod avx2_whole;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_whole;
 mod fork;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(target_arch = "aarch64")]
 mod neon_dotprod;
+#[cfg(target_arch = "aarch64")]
+mod neon_groups;
 #[cfg(target_arch = "aarch64")]
 mod neon_i8mm;
 #[cfg(target_arch = "aarch64")]
@@ -19,6 +27,7 @@ mod neon_memory;
 #[cfg(target_arch = "aarch64")]
 mod neon_widening;
 mod scalar;
+mod scalar_whole;
 mod share;
 mod simd;
 

@@ -2,6 +2,7 @@
 
 use std::arch::{aarch64::*, asm};
 
+use super::neon_groups::{WholeScales, group_products};
 use super::neon_memory::{load_four, load_one, store_four, store_one};
 use super::simd::{Kernel, LANES, Simd, word_of_four};
 
@@ -55,7 +56,7 @@ macro_rules! each {
 
 pub(super) use cpu;
 
-type F32 = [float32x4_t; 4];
+pub(super) type F32 = [float32x4_t; 4];
 pub(super) type I32 = [int32x4_t; 4];
 pub(super) type Bytes = [uint8x16_t; 4];
 
@@ -98,6 +99,7 @@ impl<P: Products> Simd for Neon<P> {
     type F32 = F32;
     type I32 = I32;
     type Bytes = Bytes;
+    type WholeScales = WholeScales;
 
     const NAME: &'static str = P::NAME;
     const BIAS: u8 = 0;
@@ -347,6 +349,11 @@ impl<P: Products> Simd for Neon<P> {
         each!(vshlq_u8, x, cpu!([vdupq_n_s8(N as i8); 4]))
     }
     #[inline(always)]
+    fn shift_halves(self, x: Bytes, right: [i32; 2]) -> Bytes {
+        let [a, b] = right.map(|right| cpu!(vdupq_n_s8(-right as i8)));
+        each!(vshlq_u8, x, [a, a, b, b])
+    }
+    #[inline(always)]
     fn shift_right_quarters<const A: u32, const B: u32, const C: u32, const D: u32>(self, x: Bytes) -> Bytes {
         // To the left by a negative distance; the compiler makes it a shift by a constant.
         let distance = [-(A as i8), -(B as i8), -(C as i8), -(D as i8)];
@@ -390,30 +397,33 @@ impl<P: Products> Simd for Neon<P> {
     }
 
     #[inline(always)]
-    fn add_scaled_products<const SIGNED: bool, const GROUP: usize>(
-        self,
-        sum: F32,
-        w: &[Bytes; 4],
-        x: &[i8],
-        scales: F32,
-    ) -> F32 {
-        // One register for each scale: of every group of 16, or of each two that share it.
-        let each = GROUP / 16;
-        let mut groups = [cpu!(vdupq_n_s32(0)); 16];
-        for i in 0..16 {
-            groups[i / each] = self.0.dot(groups[i / each], w[i / 4][i % 4], load_one(&x[16 * i..]));
-        }
+    fn add_scaled_products<const SIGNED: bool>(self, sum: F32, w: &[Bytes; 4], x: &[i8], scales: F32) -> F32 {
+        let products = group_products::<P, 32>(self.0, w, x);
         let mut sum = sum;
-        for i in 0..4 / each {
+        for i in 0..2 {
             cpu! {
-                // Four groups become the lanes of one register.
-                let pairs = [vpaddq_s32(groups[4 * i], groups[4 * i + 1]), vpaddq_s32(groups[4 * i + 2], groups[4 * i + 3])];
-                let products = vcvtq_f32_s32(vpaddq_s32(pairs[0], pairs[1]));
-                let scales = if GROUP == 32 { vuzp1q_f32(scales[2 * i], scales[2 * i + 1]) } else { scales[i] };
-                sum[i] = vfmaq_f32(sum[i], products, scales);
+                let scales = vuzp1q_f32(scales[2 * i], scales[2 * i + 1]);
+                sum[i] = vfmaq_f32(sum[i], vcvtq_f32_s32(products[i]), scales);
             }
         }
         sum
+    }
+    #[inline(always)]
+    fn whole_scales<const GROUP: usize>(self, scales: u128, offset: i16, factor: F32) -> WholeScales {
+        WholeScales::new::<GROUP>(scales, offset, factor)
+    }
+    #[inline(always)]
+    fn add_whole_products<const GROUP: usize>(
+        self,
+        sum: F32,
+        w: &[Bytes; 4],
+        scales: &WholeScales,
+        x: &[i8],
+        x_factor: f32,
+        offset_sums: Option<&[i16; LANES]>,
+    ) -> F32 {
+        let products = group_products::<P, GROUP>(self.0, w, x);
+        scales.add_products::<GROUP>(sum, products, x_factor, offset_sums)
     }
     #[inline(always)]
     fn arrange(self, codes: &mut [u8]) {

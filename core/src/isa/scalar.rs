@@ -1,6 +1,7 @@
 //! No instruction set in particular: plain loops over arrays, which the compiler turns into whatever every CPU of the
 //! target has.
 
+use super::scalar_whole::WholeScales;
 use super::simd::{Kernel, LANES, Simd};
 use crate::formats::f16;
 
@@ -13,9 +14,9 @@ impl Scalar {
     pub const NEW: Self = Self(());
 }
 
-type F32 = [f32; LANES];
-type I32 = [i32; LANES];
-type Bytes = [u8; 64];
+pub(super) type F32 = [f32; LANES];
+pub(super) type I32 = [i32; LANES];
+pub(super) type Bytes = [u8; 64];
 
 /// Applies `f` to each element; a loop, so that it is unrolled into vector code.
 #[inline(always)]
@@ -71,7 +72,7 @@ fn round(x: f32) -> i32 {
 /// The products of four bytes each, added to their lane.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]
-fn dot<const SIGNED: bool>(sum: I32, w: &Bytes, x: &Bytes) -> I32 {
+pub(super) fn dot<const SIGNED: bool>(sum: I32, w: &Bytes, x: &Bytes) -> I32 {
     let mut out = sum;
     for (i, out) in out.iter_mut().enumerate() {
         for k in 4 * i..4 * i + 4 {
@@ -85,7 +86,7 @@ fn dot<const SIGNED: bool>(sum: I32, w: &Bytes, x: &Bytes) -> I32 {
 /// The same with SSE2, which every x86-64 has and which the compiler does not find by itself.
 #[cfg(target_arch = "x86_64")]
 #[inline]
-fn dot<const SIGNED: bool>(sum: I32, w: &Bytes, x: &Bytes) -> I32 {
+pub(super) fn dot<const SIGNED: bool>(sum: I32, w: &Bytes, x: &Bytes) -> I32 {
     use std::arch::x86_64::{
         __m128i, _mm_add_epi32, _mm_castps_si128, _mm_castsi128_ps, _mm_loadu_si128, _mm_madd_epi16, _mm_setzero_si128,
         _mm_shuffle_ps, _mm_srai_epi16, _mm_storeu_si128, _mm_unpackhi_epi8, _mm_unpacklo_epi8,
@@ -118,6 +119,7 @@ impl Simd for Scalar {
     type F32 = F32;
     type I32 = I32;
     type Bytes = Bytes;
+    type WholeScales = WholeScales;
 
     const NAME: &'static str = "scalar";
     const BIAS: u8 = 0;
@@ -366,6 +368,14 @@ impl Simd for Scalar {
         map(x, |x| x << N)
     }
     #[inline]
+    fn shift_halves(self, x: Bytes, right: [i32; 2]) -> Bytes {
+        let mut out = x;
+        for (half, right) in out.as_chunks_mut::<32>().0.iter_mut().zip(right) {
+            *half = map(*half, |x| if right < 0 { x << -right } else { x >> right });
+        }
+        out
+    }
+    #[inline]
     fn shift_right_quarters<const A: u32, const B: u32, const C: u32, const D: u32>(self, x: Bytes) -> Bytes {
         let mut out = x;
         for i in 0..16 {
@@ -404,6 +414,23 @@ impl Simd for Scalar {
             out[i] += products[i] as f32 * scales[4 * QUARTER + i / 4];
         }
         out
+    }
+
+    #[inline]
+    fn whole_scales<const GROUP: usize>(self, scales: u128, offset: i16, factor: F32) -> WholeScales {
+        WholeScales::new::<GROUP>(scales, offset, factor)
+    }
+    #[inline]
+    fn add_whole_products<const GROUP: usize>(
+        self,
+        sum: F32,
+        w: &[Bytes; 4],
+        scales: &WholeScales,
+        x: &[i8],
+        x_factor: f32,
+        offset_sums: Option<&[i16; LANES]>,
+    ) -> F32 {
+        scales.add_products(sum, w, x, x_factor, offset_sums)
     }
 
     #[inline]

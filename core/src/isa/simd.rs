@@ -28,6 +28,17 @@ pub(super) fn word_of_four(x: &[i8]) -> i32 {
     i32::from_le_bytes([x[0] as u8, x[1] as u8, x[2] as u8, x[3] as u8])
 }
 
+/// The half floats at `first`, `first + stride`, ... of little-endian bytes.
+#[inline(always)]
+pub(super) fn halves_at(bytes: &[u8], first: usize, stride: usize) -> [u16; 8] {
+    let mut halves = [0; 8];
+    for (i, half) in halves.iter_mut().enumerate() {
+        let at = first + i * stride;
+        *half = u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+    }
+    halves
+}
+
 /// An instruction set. A value of a type that implements this proves that the CPU has it.
 ///
 /// Slices that are loaded or stored must hold at least the vector (checked), and only its length is used.
@@ -38,6 +49,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     type I32: Copy;
     /// 64 bytes.
     type Bytes: Copy;
+    /// Whole scales of a span's groups, in the order in which [`Simd::add_whole_products`] uses them.
+    type WholeScales: Copy;
 
     /// What users write.
     const NAME: &'static str;
@@ -163,6 +176,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn shift_right<const N: u32>(self, x: Self::Bytes) -> Self::Bytes;
     /// Each byte shifted left; bits that come in from the neighbour are unspecified, so mask them off.
     fn shift_left<const N: u32>(self, x: Self::Bytes) -> Self::Bytes;
+    /// The same with a distance for each 32 bytes; to the left where it is negative.
+    fn shift_halves(self, x: Self::Bytes, right: [i32; 2]) -> Self::Bytes;
     /// As `shift_right`, with a distance of its own for each 16 bytes.
     fn shift_right_quarters<const A: u32, const B: u32, const C: u32, const D: u32>(
         self,
@@ -183,10 +198,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// `4 * QUARTER + lane / 4`: 64 codes have 4 groups of 16.
     fn mul_add_groups<const QUARTER: usize>(self, sum: Self::F32, products: Self::I32, scales: Self::F32) -> Self::F32;
 
-    /// Adds the products of 256 codes, each times its scale: groups of 16 have one each, equal for those of a `GROUP` (16 or
-    /// 32). What each lane adds is unspecified, their sum is not. `SIGNED` says `dot_signed`, else `dot`.
+    /// Adds the products of 256 codes, each times its scale: groups of 32 have one each, in two lanes side by side. What
+    /// each lane adds is unspecified, their sum is not. `SIGNED` says `dot_signed`, else `dot`.
     #[inline(always)]
-    fn add_scaled_products<const SIGNED: bool, const GROUP: usize>(
+    fn add_scaled_products<const SIGNED: bool>(
         self,
         sum: Self::F32,
         w: &[Self::Bytes; 4],
@@ -203,6 +218,22 @@ pub trait Simd: Copy + Send + Sync + 'static {
         let sum = self.mul_add_groups::<2>(sum, products[2], scales);
         self.mul_add_groups::<3>(sum, products[3], scales)
     }
+
+    /// Scales of groups of `GROUP` (16 or 32) codes, a byte each from the lowest on, signed if codes have an offset. The
+    /// factor has the same number in all lanes.
+    fn whole_scales<const GROUP: usize>(self, scales: u128, offset: i16, factor: Self::F32) -> Self::WholeScales;
+    /// Adds the products of 256 codes, each times its whole scale, their factor and that of `x`. Codes are unsigned; if
+    /// they have an offset, then `offset_sums` are the sums of each 16 of `x`, else it is none. The sums of the products
+    /// of 4 codes fit 16 bits. What each lane adds is unspecified, their sum is not.
+    fn add_whole_products<const GROUP: usize>(
+        self,
+        sum: Self::F32,
+        w: &[Self::Bytes; 4],
+        scales: &Self::WholeScales,
+        x: &[i8],
+        x_factor: f32,
+        offset_sums: Option<&[i16; LANES]>,
+    ) -> Self::F32;
 
     // Prefill tiles: lanes are rows.
 
@@ -267,10 +298,16 @@ pub trait Simd: Copy + Send + Sync + 'static {
         self.prefetch_far(x, FAR_BYTES);
     }
 
-    /// All lanes the half float `x`.
+    /// All lanes half float `I` of four, which are little-endian bytes.
     #[inline(always)]
-    fn splat_f16(self, x: u16) -> Self::F32 {
-        self.splat(self.f16_to_f32(x))
+    fn splat_half<const I: usize>(self, four: &[u8; 8]) -> Self::F32 {
+        self.splat(self.f16_to_f32(u16::from_le_bytes([four[2 * I], four[2 * I + 1]])))
+    }
+
+    /// The half floats at `first`, `first + stride`, ... of little-endian bytes, each in two lanes side by side.
+    #[inline(always)]
+    fn load_halves_twice(self, bytes: &[u8], first: usize, stride: usize) -> Self::F32 {
+        self.load_f16_twice(halves_at(bytes, first, stride))
     }
 
     /// The first 16 of `x`, or all of them and zeros.

@@ -60,6 +60,7 @@ impl Kernel for Everything<'_> {
         exact!(s.and(s.shift_right::<4>(a), low), s.and(s.shift_right::<2>(a), low));
         exact!(s.and(s.shift_left::<4>(a), s.splat_byte(0xf0)), s.and(s.shift_left::<1>(a), s.splat_byte(0xfe)));
         exact!(s.and(s.shift_right_quarters::<0, 2, 4, 6>(a), s.splat_byte(3)));
+        exact!(s.and(s.shift_halves(a, [0, 4]), low), s.and(s.shift_halves(a, [-4, -2]), s.splat_byte(0x30)));
         exact!(s.expand_bits(0), s.expand_bits(u64::MAX), s.expand_bits(0x8001_7f3c_0ff0_1234));
         for start in [0, 3] {
             let [p, q, r, t] = s.transpose(bytes, start, 24);
@@ -70,11 +71,16 @@ impl Kernel for Everything<'_> {
         exact_f32!(s.select_less(u, v, s.splat(1.0), v), s.select_less(u, u, u, s.splat(2.0)), s.sqrt(s.abs(u)));
         exact_f32!(s.abs(u), s.to_f32(s.round(u)), s.to_f32(s.round(s.splat(2.5))), s.to_f32(s.splat_i32(-9)));
         exact_f32!(s.load_f16(halves), s.load_i8(signed), s.load_u8(&table), s.load_bf16_bytes(bytes));
-        exact_f32!(s.splat_f16(halves[3]), s.splat_f16(halves[5]));
+        let four: Vec<u8> = halves[2..6].iter().flat_map(|half| half.to_le_bytes()).collect();
+        let four = four.first_chunk().unwrap();
+        exact_f32!(s.splat_half::<0>(four), s.splat_half::<1>(four), s.splat_half::<2>(four), s.splat_half::<3>(four));
         exact_f32!(s.load_u8_twice([1, 2, 3, 4, 255, 6, 7, 128]), s.load_f16_twice(*halves.first_chunk().unwrap()));
         exact_f32!(s.to_f32(s.byte::<0>(a)), s.to_f32(s.byte::<3>(a)), s.to_f32(s.signed_byte::<0>(a)));
         exact_f32!(s.to_f32(s.signed_byte::<2>(a)), s.to_f32(s.signed_byte::<3>(a)));
         exact_f32!(s.f32_from_bytes(s.bytes_from_f32(u)));
+        let finite: Vec<u8> = (0..176).map(|i| bytes[i] & 0xbb).collect();
+        exact_f32!(s.load_halves_twice(&finite, 0, 18), s.load_halves_twice(&finite, 2, 20));
+        exact_f32!(s.load_halves_twice(&finite[..144], 0, 18), s.load_halves_twice(&finite, 0, 22));
         let integers: Vec<i32> = (0..16).map(|i| (i - 8) * 4000).collect();
         let (integers, few) = (s.load_i32(&integers), s.signed_byte::<1>(a));
         exact_f32!(s.to_f32(integers), s.to_f32(s.mul_add_words(few, integers, s.words(few))));
@@ -205,9 +211,9 @@ fn tiles_give_the_products_of_every_row_with_every_token() {
 }
 
 /// The products of 256 codes, each times the scale of its group.
-struct ScaledProducts<'a, const GROUP: usize>(&'a Input);
+struct ScaledProducts<'a>(&'a Input);
 
-impl<const GROUP: usize> Kernel for ScaledProducts<'_, GROUP> {
+impl Kernel for ScaledProducts<'_> {
     type Output = f32;
 
     #[inline(always)]
@@ -215,13 +221,13 @@ impl<const GROUP: usize> Kernel for ScaledProducts<'_, GROUP> {
         let x: Vec<i8> = self.0.signed.iter().copied().cycle().take(256).collect();
         let mut scales = [0.0; 16];
         for i in 0..16 {
-            scales[i] = self.0.y[i * 16 / GROUP];
+            scales[i] = self.0.y[i / 2];
         }
         let mut w = [s.splat_byte(0); 4];
         for i in 0..4 {
             w[i] = s.and(s.load_bytes(&self.0.bytes[64 * i..]), s.splat_byte(127));
         }
-        s.reduce_add(s.add_scaled_products::<false, GROUP>(s.load(&self.0.x), &w, &x, s.load(&scales)))
+        s.reduce_add(s.add_scaled_products::<false>(s.load(&self.0.x), &w, &x, s.load(&scales)))
     }
 }
 
@@ -232,8 +238,73 @@ fn scaled_products_sum_up_alike_on_every_instruction_set() {
         let near = |found: f32, expected: f32| {
             assert!((found - expected).abs() <= 1e-5 * expected.abs().max(1e3), "{}: {found} {expected}", isa.name());
         };
-        near(isa.run(ScaledProducts::<16>(&input)), Isa::SCALAR.run(ScaledProducts::<16>(&input)));
-        near(isa.run(ScaledProducts::<32>(&input)), Isa::SCALAR.run(ScaledProducts::<32>(&input)));
+        near(isa.run(ScaledProducts(&input)), Isa::SCALAR.run(ScaledProducts(&input)));
+    }
+}
+
+/// The products of 256 codes, each times the whole scale of its group.
+struct WholeProducts<'a, const GROUP: usize> {
+    w: &'a [u8; 256],
+    x: &'a [i8; 256],
+    scales: u128,
+    offset: i16,
+}
+
+impl<const GROUP: usize> Kernel for WholeProducts<'_, GROUP> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        let mut w = [s.splat_byte(0); 4];
+        for i in 0..4 {
+            w[i] = s.load_bytes(&self.w[64 * i..]);
+        }
+        let mut sums = [0; 16];
+        for (sum, x) in sums.iter_mut().zip(self.x.as_chunks::<16>().0) {
+            *sum = x.iter().map(|&x| i16::from(x)).sum();
+        }
+        let offset_sums = (self.offset != 0).then_some(&sums);
+        let scales = s.whole_scales::<GROUP>(self.scales, self.offset, s.splat(0.5));
+        s.reduce_add(s.add_whole_products::<GROUP>(s.splat(1.0), &w, &scales, self.x, 0.25, offset_sums))
+    }
+}
+
+fn check_whole_products<const GROUP: usize>(w: &[u8; 256], x: &[i8; 256], scales: u128, offset: i16) {
+    let bytes = scales.to_le_bytes();
+    let mut sum = 0;
+    for i in 0..256 {
+        let byte = bytes[i / GROUP];
+        let scale = if offset == 0 { i32::from(byte) } else { i32::from(byte as i8) };
+        sum += (i32::from(w[i]) - i32::from(offset)) * i32::from(x[i]) * scale;
+    }
+    let expected = 16.0 + 0.125 * f64::from(sum);
+    for isa in Isa::available() {
+        let found = f64::from(isa.run(WholeProducts::<GROUP> { w, x, scales, offset }));
+        let near = (found - expected).abs() <= 2e-6 * expected.abs().max(1e4);
+        assert!(near, "{}, groups of {GROUP}, offset {offset}: {found} {expected}", isa.name());
+    }
+}
+
+#[test]
+fn products_times_whole_scales_sum_up_to_the_integers() {
+    let input = input();
+    let random_scales = u128::from_le_bytes(*input.bytes[300..].first_chunk().unwrap());
+    let six_bits = random_scales & 0x3f3f_3f3f_3f3f_3f3f_3f3f_3f3f_3f3f_3f3f;
+    let mut w: [u8; 256] = *input.bytes.first_chunk().unwrap();
+    w = w.map(|code| code & 63);
+    let mut x = [0; 256];
+    for (i, x) in x.iter_mut().enumerate() {
+        *x = input.signed[i % 61];
+    }
+    let largest = u128::from_le_bytes([0x80; 16]);
+    for (w, x) in [(w, x), ([63; 256], [127; 256]), ([63; 256], [-127; 256]), ([0; 256], [127; 256])] {
+        check_whole_products::<16>(&w, &x, six_bits, 0);
+        check_whole_products::<32>(&w, &x, six_bits, 0);
+        for scales in [random_scales, largest] {
+            check_whole_products::<16>(&w, &x, scales, 32);
+            check_whole_products::<16>(&w, &x, scales, 4);
+            check_whole_products::<32>(&w, &x, scales, 32);
+        }
     }
 }
 

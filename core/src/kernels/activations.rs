@@ -62,11 +62,13 @@ pub(super) struct TokenSpan {
     pub(super) codes: [i8; SPAN],
     /// Scale of each group of 16.
     pub(super) scales: [f32; LANES],
-    /// Sum of the codes of each group of 16; where scales are fine, times the scale.
-    pub(super) sums: [f32; LANES],
+    /// Minus the sum of the values of each group of 16, which is added as often as its minimum says.
+    pub(super) shares: [f32; LANES],
+    /// Sum of the codes of each group of 16.
+    pub(super) sums: [i16; LANES],
 }
 
-const EMPTY: TokenSpan = TokenSpan { codes: [0; SPAN], scales: [0.0; LANES], sums: [0.0; LANES] };
+const EMPTY: TokenSpan = TokenSpan { codes: [0; SPAN], scales: [0.0; LANES], shares: [0.0; LANES], sums: [0; LANES] };
 
 impl Activations {
     /// Empty, without buffers.
@@ -303,7 +305,8 @@ impl<const FINE: bool> Kernel for RoundSpan<'_, FINE> {
             out.codes = rounded.codes;
             for i in 0..LANES {
                 out.scales[i] = rounded.scales[i / 2];
-                out.sums[i] = rounded.sums[i] as f32 * if FINE { out.scales[i] } else { 1.0 };
+                out.sums[i] = rounded.sums[i] as i16;
+                out.shares[i] = -(rounded.sums[i] as f32 * out.scales[i]);
             }
         }
     }
@@ -446,7 +449,8 @@ mod tests {
             let x = &x.spans[span * tokens + t];
             let in_group: i32 = x.codes[i % SPAN / 16 * 16..][..16].iter().map(|&code| i32::from(code)).sum();
             let scale = x.scales[i % SPAN / 16];
-            assert!((x.sums[i % SPAN / 16] - in_group as f32 * if fine { scale } else { 1.0 }).abs() < 1e-3);
+            assert_eq!(i32::from(x.sums[i % SPAN / 16]), in_group);
+            assert!((x.shares[i % SPAN / 16] + in_group as f32 * scale).abs() < 1e-3);
             return (x.codes[i % SPAN], scale);
         }
         let mut firsts = (0, 0);

@@ -1,6 +1,7 @@
 //! Products with few tokens: each row of weights is read once, from its first block to its last, straight from the file.
 
 use std::marker::PhantomData;
+use std::slice::ChunksExact;
 
 use super::activations::TokenSpan;
 use crate::formats::packed::{Packed, Zero, offset};
@@ -27,15 +28,16 @@ impl<P: Packed> Kernel for Rows<'_, P> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let tokens = self.out.rows();
+        let x = self.x.chunks_exact(tokens.max(1));
         for (r, row) in self.bytes.chunks_exact(self.row_bytes).enumerate() {
             let mut t = 0;
             while t < tokens {
                 // Codes are unpacked once for several tokens.
                 t += match tokens - t {
-                    1 => multiply::<S, P, 1>(simd, row, self.x, tokens, t, r, &mut self.out),
-                    2 | 3 => multiply::<S, P, 2>(simd, row, self.x, tokens, t, r, &mut self.out),
-                    4..8 => multiply::<S, P, 4>(simd, row, self.x, tokens, t, r, &mut self.out),
-                    _ => multiply::<S, P, 8>(simd, row, self.x, tokens, t, r, &mut self.out),
+                    1 => multiply::<S, P, 1>(simd, row, x.clone(), t, r, &mut self.out),
+                    2 | 3 => multiply::<S, P, 2>(simd, row, x.clone(), t, r, &mut self.out),
+                    4..8 => multiply::<S, P, 4>(simd, row, x.clone(), t, r, &mut self.out),
+                    _ => multiply::<S, P, 8>(simd, row, x.clone(), t, r, &mut self.out),
                 };
             }
         }
@@ -47,8 +49,7 @@ impl<P: Packed> Kernel for Rows<'_, P> {
 fn multiply<S: Simd, P: Packed, const N: usize>(
     simd: S,
     row: &[u8],
-    x: &[TokenSpan],
-    tokens: usize,
+    mut x: ChunksExact<TokenSpan>,
     first: usize,
     r: usize,
     out: &mut Panel<f32>,
@@ -56,7 +57,6 @@ fn multiply<S: Simd, P: Packed, const N: usize>(
     let mut sums = [simd.splat(0.0); N];
     let spans = row.chunks_exact(P::BYTES);
     let rest = spans.remainder();
-    let mut x = x.chunks_exact(tokens);
     for (span, x) in spans.zip(&mut x) {
         simd.prefetch_stream(span);
         add_span::<S, P, N>(simd, span, &x[first..first + N], &mut sums);
@@ -75,6 +75,9 @@ fn multiply<S: Simd, P: Packed, const N: usize>(
 /// Adds the products of one span: `sum(scale * code * x) - sum(minimum * x)`.
 #[inline(always)]
 fn add_span<S: Simd, P: Packed, const N: usize>(simd: S, span: &[u8], x: &[TokenSpan], sums: &mut [S::F32; N]) {
+    if P::WHOLE_SCALES.is_some() {
+        return add_span_whole::<S, P, N>(simd, span, x, sums);
+    }
     let codes = P::codes(simd, span);
     let scales = P::scales(simd, span);
     let offset = offset::<S, P>();
@@ -83,17 +86,42 @@ fn add_span<S: Simd, P: Packed, const N: usize>(simd: S, span: &[u8], x: &[Token
         if P::ZERO == Zero::Minima { P::minima(simd, span) } else { simd.mul(scales, simd.splat(f32::from(offset))) };
     for t in 0..N {
         let x = &x[t];
-        let mut sum = simd.splat(0.0);
         if has_minima {
-            sum = simd.neg_mul_add(minima, simd.load(&x.sums), sum);
+            sums[t] = simd.mul_add(minima, simd.load(&x.shares), sums[t]);
         }
         let scales = if P::FINE { simd.mul(scales, simd.load(&x.scales)) } else { scales };
-        sum = match (P::ZERO, P::GROUP) {
-            (Zero::Signed, 16) => simd.add_scaled_products::<true, 16>(sum, &codes, &x.codes, scales),
-            (Zero::Signed, _) => simd.add_scaled_products::<true, 32>(sum, &codes, &x.codes, scales),
-            (_, 16) => simd.add_scaled_products::<false, 16>(sum, &codes, &x.codes, scales),
-            _ => simd.add_scaled_products::<false, 32>(sum, &codes, &x.codes, scales),
+        let sum = simd.splat(0.0);
+        let sum = if P::ZERO == Zero::Signed {
+            simd.add_scaled_products::<true>(sum, &codes, &x.codes, scales)
+        } else {
+            simd.add_scaled_products::<false>(sum, &codes, &x.codes, scales)
         };
         sums[t] = if P::FINE { simd.add(sum, sums[t]) } else { simd.mul_add(sum, simd.splat(x.scales[0]), sums[t]) };
+    }
+}
+
+/// The same where scales are whole: integers collect the products of the span.
+#[inline(always)]
+fn add_span_whole<S: Simd, P: Packed, const N: usize>(simd: S, span: &[u8], x: &[TokenSpan], sums: &mut [S::F32; N]) {
+    let codes = P::codes(simd, span);
+    let offset = i16::from(offset::<S, P>());
+    let (scales, factor) = (P::whole_scales(span), P::factor(simd, span));
+    let scales = if P::GROUP == 16 {
+        simd.whole_scales::<16>(scales, offset, factor)
+    } else {
+        simd.whole_scales::<32>(scales, offset, factor)
+    };
+    let minima = P::minima(simd, span);
+    for t in 0..N {
+        let x = &x[t];
+        if P::ZERO == Zero::Minima {
+            sums[t] = simd.mul_add(minima, simd.load(&x.shares), sums[t]);
+        }
+        let offset_sums = if offset == 0 { None } else { Some(&x.sums) };
+        sums[t] = if P::GROUP == 16 {
+            simd.add_whole_products::<16>(sums[t], &codes, &scales, &x.codes, x.scales[0], offset_sums)
+        } else {
+            simd.add_whole_products::<32>(sums[t], &codes, &scales, &x.codes, x.scales[0], offset_sums)
+        };
     }
 }

@@ -237,19 +237,21 @@ impl<const KIND: usize, const M: usize, const N: usize> Kernel for TileProduct<'
                 }
             }
             for (s, (tile, sums)) in tiles.iter().zip(sums.chunks_exact_mut(N * M * LANES)).enumerate() {
-                simd.prefetch(sums, 0);
-                let mut totals = if fits_words {
+                let mut totals = [[simd.splat(0.0); M]; N];
+                if kind.is_fine() {
+                    // Sums of floats that go on.
+                    add_earlier::<S, M, N>(simd, sums, is_first, &mut totals);
+                } else {
+                    simd.prefetch(sums, 0);
+                }
+                totals = if fits_words {
                     multiply_whole::<S, KIND, M, N>(simd, tile, x, &starts)
                 } else {
-                    multiply::<S, KIND, M, N>(simd, tile, x, &starts)
+                    multiply::<S, KIND, M, N>(simd, tile, x, &starts, totals)
                 };
-                // Only now: earlier they would be waited for, and take registers.
-                if !is_first {
-                    for t in 0..N {
-                        for m in 0..M {
-                            totals[t][m] = simd.add(totals[t][m], simd.load(&sums[(t * M + m) * LANES..]));
-                        }
-                    }
+                if !kind.is_fine() {
+                    // Only now: earlier they would be waited for, and take registers.
+                    add_earlier::<S, M, N>(simd, sums, is_first, &mut totals);
                 }
                 for t in 0..N {
                     if let Some(out) = &mut out {
@@ -268,16 +270,33 @@ impl<const KIND: usize, const M: usize, const N: usize> Kernel for TileProduct<'
     }
 }
 
-/// `w x` for one tile of rows and one of tokens.
+/// Adds the sums of the spans before this one.
+#[inline(always)]
+fn add_earlier<S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    sums: &[f32],
+    is_first: bool,
+    totals: &mut [[S::F32; M]; N],
+) {
+    if !is_first {
+        for t in 0..N {
+            for m in 0..M {
+                totals[t][m] = simd.add(totals[t][m], simd.load(&sums[(t * M + m) * LANES..]));
+            }
+        }
+    }
+}
+
+/// `w x` for one tile of rows and one of tokens, added to `floats` if activations are fine.
 #[inline(always)]
 fn multiply<S: Simd, const KIND: usize, const M: usize, const N: usize>(
     simd: S,
     w: &Tile,
     x: TokenTiles,
     starts: &[i32; MOST_GROUPS * MOST_TOKENS],
+    mut floats: [[S::F32; M]; N],
 ) -> [[S::F32; M]; N] {
     let kind = const { Kind::from_bits(KIND) };
-    let mut floats = [[simd.splat(0.0); M]; N];
     for group in 0..SPAN / kind.group {
         let products = multiply_group::<S, KIND, M, N>(simd, w, x, starts, group);
         let x_scales = if kind.is_fine() { &x.scales[group * N..][..N] } else { &[] };
