@@ -3,9 +3,12 @@
 //! Quantizers multiply and add in two steps, never in one, and sum within a lane only: each instruction set finds the same
 //! blocks, bit for bit.
 
-use super::Format;
 use super::packed::Packed;
+use super::{Format, f16};
 use crate::isa::{Isa, Kernel, LANES, Simd};
+
+/// Ranges, sums of weights and scales below this are taken as zero.
+pub(super) const TINY: f32 = 1e-30;
 
 /// The largest weight that formats with a half-precision scale are given.
 pub(super) const LARGEST_HALF: f32 = 65504.0;
@@ -87,71 +90,44 @@ fn repeat(columns: &[u8], start: usize, group_bytes: usize, out: &mut [u8]) {
     }
 }
 
-/// What the squared error of a value weighs when no importance is known.
-#[derive(Clone, Copy)]
-pub(super) enum Weighting {
-    /// The same for all.
-    Uniform,
-    /// Its magnitude, and the root of the group's mean square.
-    Magnitude,
-    /// Its square.
-    Square,
-}
-
 /// Sixteen groups of `N` values; lane `g` of vector `i` is value `i` of group `g`.
 pub(super) struct Groups<S: Simd, const N: usize> {
     pub(super) x: [S::F32; N],
     /// Weights of the squared errors, whose sum is one in each group.
     pub(super) w: [S::F32; N],
+    /// What the group weighs among others.
+    pub(super) weight: S::F32,
 }
 
 impl<S: Simd, const N: usize> Groups<S, N> {
-    /// Transposes a batch. With importance, a weight is that times the root of the value's and the group's mean square.
+    /// Transposes a batch. Without importance, the square of an error weighs as much as the value, plus the group's root of the
+    /// mean square: large weights matter a little more.
     #[inline(always)]
-    pub(super) fn load(simd: S, batch: Batch, weighting: Weighting) -> Self {
-        let mut groups = Self { x: [simd.splat(0.0); N], w: [simd.splat(1.0); N] };
+    pub(super) fn load(simd: S, batch: Batch) -> Self {
+        let (zero, one) = (simd.splat(0.0), simd.splat(1.0));
+        let mut groups = Self { x: [zero; N], w: [one; N], weight: zero };
         transpose(simd, batch.values, &mut groups.x);
-        let mut square = simd.splat(0.0);
-        for i in 0..N {
-            square = simd.add(square, simd.mul(groups.x[i], groups.x[i]));
-        }
-        let mean_square = simd.mul(square, simd.splat(1.0 / N as f32));
         if let Some(importance) = batch.importance {
             transpose(simd, importance, &mut groups.w);
-            for i in 0..N {
-                let root = simd.sqrt(simd.add(mean_square, simd.mul(groups.x[i], groups.x[i])));
-                groups.w[i] = simd.mul(groups.w[i], root);
-            }
         } else {
-            groups.weigh(simd, weighting, simd.sqrt(mean_square));
-        }
-        groups.normalize(simd);
-        groups
-    }
-
-    #[inline(always)]
-    fn weigh(&mut self, simd: S, weighting: Weighting, root: S::F32) {
-        for i in 0..N {
-            match weighting {
-                Weighting::Uniform => {}
-                Weighting::Magnitude => self.w[i] = simd.add(root, simd.abs(self.x[i])),
-                Weighting::Square => self.w[i] = simd.mul(self.x[i], self.x[i]),
+            let mut square = zero;
+            for i in 0..N {
+                square = simd.add(square, simd.mul(groups.x[i], groups.x[i]));
+            }
+            let root = simd.sqrt(simd.mul(square, simd.splat(1.0 / N as f32)));
+            for i in 0..N {
+                groups.w[i] = simd.add(root, simd.abs(groups.x[i]));
             }
         }
-    }
-
-    /// Makes the sum of each group's weights one; all alike where it is zero.
-    #[inline(always)]
-    fn normalize(&mut self, simd: S) {
-        let mut sum = simd.splat(0.0);
         for i in 0..N {
-            sum = simd.add(sum, self.w[i]);
+            groups.weight = simd.add(groups.weight, groups.w[i]);
         }
-        let least = simd.splat(1e-30);
-        let (factor, otherwise) = (simd.div(simd.splat(1.0), sum), simd.splat(1.0 / N as f32));
+        let (least, factor) = (simd.splat(TINY), simd.div(one, groups.weight));
         for i in 0..N {
-            self.w[i] = simd.select_less(least, sum, simd.mul(self.w[i], factor), otherwise);
+            let scaled = simd.mul(groups.w[i], factor);
+            groups.w[i] = simd.select_less(least, groups.weight, scaled, simd.splat(1.0 / N as f32));
         }
+        groups
     }
 }
 
@@ -175,7 +151,7 @@ pub(super) fn codes<S: Simd>(
     (low, high): (f32, f32),
     out: &mut [i8],
 ) {
-    let inverse = simd.splat(if scale == 0.0 { 0.0 } else { 1.0 / scale });
+    let inverse = simd.splat(inverse_or_zero(scale));
     let (offset, low, high) = (simd.splat(offset), simd.splat(low), simd.splat(high));
     for (values, out) in values.chunks_exact(64).zip(out.chunks_exact_mut(16)) {
         let x = simd.f32_from_bytes(simd.load_bytes(values));
@@ -190,4 +166,51 @@ pub(super) fn lanes<S: Simd>(simd: S, x: S::F32) -> [f32; LANES] {
     let mut out = [0.0; LANES];
     simd.store(x, &mut out);
     out
+}
+
+/// One divided by each lane; zero where that is nearly zero.
+#[inline(always)]
+pub(super) fn inverse<S: Simd>(simd: S, x: S::F32) -> S::F32 {
+    simd.select_less(simd.splat(TINY), simd.abs(x), simd.div(simd.splat(1.0), x), simd.splat(0.0))
+}
+
+/// As [`inverse`], of one number.
+#[inline(always)]
+pub(super) fn inverse_or_zero(x: f32) -> f32 {
+    if x.abs() > TINY { 1.0 / x } else { 0.0 }
+}
+
+/// The half float nearest to a scale; never infinite, nor a negative zero.
+pub(super) fn half(scale: f32) -> u16 {
+    f16::from_f32(scale.clamp(-LARGEST_HALF, LARGEST_HALF) + 0.0)
+}
+
+/// As [`half`], rounded away from zero: among the smallest halves the nearest may be much too small.
+pub(super) fn half_not_below(scale: f32) -> u16 {
+    let nearest = half(scale);
+    let is_below = f16::to_f32(nearest).abs() < scale.abs() && nearest & 0x7fff < f16::from_f32(LARGEST_HALF);
+    nearest + u16::from(is_below)
+}
+
+/// So many candidates of a search, `step` apart.
+pub(super) const fn candidates<const N: usize>(first: f32, step: f32) -> [f32; N] {
+    let mut candidates = [first; N];
+    let mut i = 0;
+    while i < N {
+        candidates[i] += i as f32 * step;
+        i += 1;
+    }
+    candidates
+}
+
+/// As [`candidates`], half of them below zero and half above.
+pub(super) const fn candidates_of_both_signs<const N: usize>(below: f32, above: f32, step: f32) -> [f32; N] {
+    let mut candidates = [below; N];
+    let mut i = 0;
+    while i < N {
+        let first = if i < N / 2 { below } else { above };
+        candidates[i] = first + (i % (N / 2)) as f32 * step;
+        i += 1;
+    }
+    candidates
 }

@@ -1,8 +1,9 @@
 //! `iq4_nl`: 32 values of 4 bits that index a table with steps wider towards the ends, `x = d table[q]`.
 
-use super::groups::{self, Batch, Groups, Quantizer, Rows, Weighting};
+use super::groups::{self, Batch, Groups, Quantizer, Rows};
 use super::packed::{Packed, Slot, Zero};
-use super::{Format, block, f16, packed, search};
+use super::symmetric::{self, Table};
+use super::{Format, block, f16, packed};
 use crate::isa::{Isa, Simd};
 
 block::block! {
@@ -76,18 +77,18 @@ pub fn quantize(isa: Isa, rows: Rows, out: &mut [u8]) {
 }
 
 /// What the value of the largest magnitude becomes, in the units of the table.
-pub(super) const CANDIDATES: [f32; 15] = search::candidates(-134.0, 1.0);
+pub(super) const CANDIDATES: [f32; 10] = groups::candidates_of_both_signs(-140.0, 90.0, 7.0);
 
 /// The places in the table of the values nearest to `x / scale`; of zero where the scale is zero.
 #[inline(always)]
 pub(super) fn indices<S: Simd>(simd: S, values: &[u8], scale: f32, out: &mut [i8; 32]) {
-    let inverse = simd.splat(if scale == 0.0 { 0.0 } else { 1.0 / scale });
+    let inverse = simd.splat(groups::inverse_or_zero(scale));
     for (values, out) in values.chunks_exact(64).zip(out.chunks_exact_mut(16)) {
         let x = simd.mul(simd.f32_from_bytes(simd.load_bytes(values)), inverse);
         let mut index = simd.splat(0.0);
-        for (i, pair) in TABLE.windows(2).enumerate() {
-            let middle = f32::midpoint(f32::from(pair[0]), f32::from(pair[1]));
-            index = simd.select_less(simd.splat(middle), x, simd.splat((i + 1) as f32), index);
+        for i in 1..16 {
+            let middle = f32::midpoint(f32::from(TABLE[i - 1]), f32::from(TABLE[i]));
+            index = simd.select_less(simd.splat(middle), x, simd.splat(i as f32), index);
         }
         simd.store_i8(simd.round(index), out);
     }
@@ -106,9 +107,9 @@ impl Quantizer for Iq4Nl {
 
     #[inline(always)]
     fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
-        let groups = Groups::<S, 32>::load(simd, batch, Weighting::Square);
-        let scales = search::symmetric(simd, &groups, search::Table(&TABLE), &CANDIDATES);
-        let scales = groups::lanes(simd, scales).map(search::half);
+        let groups = Groups::<S, 32>::load(simd, batch);
+        let scales = symmetric::scale(simd, &groups, Table(&TABLE), &CANDIDATES);
+        let scales = groups::lanes(simd, scales).map(groups::half);
         for (block, out) in out.chunks_exact_mut(18).enumerate() {
             out[..2].copy_from_slice(&scales[block].to_le_bytes());
             let mut codes = [0; 32];

@@ -1,8 +1,9 @@
 //! `iq4_xs`: 256 values of 4 bits in groups of 32 that index the table of `iq4_nl`, `x = d (s - 32) table[q]`.
 
-use super::groups::{self, Batch, Groups, Quantizer, Rows, Weighting};
+use super::groups::{self, Batch, Groups, Quantizer, Rows};
 use super::packed::{Packed, Slot, Zero};
-use super::{Format, block, f16, iq4_nl, packed, search};
+use super::symmetric::{self, Table};
+use super::{Format, block, f16, iq4_nl, packed};
 use crate::isa::{Isa, LANES, Simd};
 
 block::block! {
@@ -116,18 +117,16 @@ impl Quantizer for Iq4Xs {
 
     #[inline(always)]
     fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
-        let groups = Groups::<S, 32>::load(simd, batch, Weighting::Square);
-        let scales = search::symmetric(simd, &groups, search::Table(&iq4_nl::TABLE), &iq4_nl::CANDIDATES);
-        let all = groups::lanes(simd, scales);
-        for (half, out) in out.chunks_exact_mut(136).enumerate() {
-            let (d, scales) = search::signed_multiples::<8>(std::array::from_fn(|i| all[8 * half + i]), -32);
-            out[..2].copy_from_slice(&d.to_le_bytes());
-            pack_scales(scales, &mut out[2..8]);
-            let d = f16::to_f32(d);
-            for (group, out) in out[8..].as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        let groups = Groups::<S, 32>::load(simd, batch);
+        let blocks = symmetric::blocks(simd, &groups, Table(&iq4_nl::TABLE), -32.0, &iq4_nl::CANDIDATES);
+        for (number, out) in out.chunks_exact_mut(136).enumerate() {
+            out[..2].copy_from_slice(&blocks.d[number].to_le_bytes());
+            pack_scales(&blocks.scales[8 * number..][..8], &mut out[2..8]);
+            for (i, out) in out[8..].as_chunks_mut::<16>().0.iter_mut().enumerate() {
+                let group = 8 * number + i;
                 let mut codes = [0; 32];
-                let values = &batch.values[1024 * half + 128 * group..][..128];
-                iq4_nl::indices(simd, values, d * f32::from(scales[group]), &mut codes);
+                let values = &batch.values[128 * group..][..128];
+                iq4_nl::indices(simd, values, blocks.factor::<32>(group), &mut codes);
                 iq4_nl::pack(&codes, out);
             }
         }
@@ -135,8 +134,8 @@ impl Quantizer for Iq4Xs {
 }
 
 /// Scales from -32 to 31 as the block holds them: `scales_h`, then `scales_l`.
-fn pack_scales(scales: [i8; 8], out: &mut [u8]) {
-    let scales = scales.map(|scale| (scale + 32) as u8);
+fn pack_scales(scales: &[i8], out: &mut [u8]) {
+    let scales: [u8; 8] = std::array::from_fn(|i| (scales[i] + 32) as u8);
     let high = (0..8).fold(0, |bits, i| bits | u16::from(scales[i] >> 4) << (2 * i));
     out[..2].copy_from_slice(&high.to_le_bytes());
     for i in 0..4 {

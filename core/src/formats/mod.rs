@@ -4,6 +4,7 @@
 //! as a struct of bytes (alignment 1, in file order), and `dequantize`, equal bit for bit to the `gguf` package's
 //! numpy code, float order included. To add a format: one file, and one line in the table below.
 
+mod affine;
 mod block;
 
 pub mod bf16;
@@ -24,7 +25,7 @@ pub mod q5_1;
 pub mod q5_k;
 pub mod q6_k;
 pub mod q8_0;
-mod search;
+mod symmetric;
 
 pub use groups::Rows;
 

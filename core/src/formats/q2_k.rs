@@ -1,8 +1,9 @@
 //! `q2_k`: 256 values of 2 bits in groups of 16, `x = d s q - dmin m`.
 
-use super::groups::{self, Batch, Groups, Quantizer, Rows, Weighting};
+use super::affine::{self, Search};
+use super::groups::{self, Batch, Groups, Quantizer, Rows};
 use super::packed::{Packed, Slot, Zero};
-use super::{Format, block, f16, packed, search};
+use super::{Format, block, f16, packed};
 use crate::isa::{Isa, Simd};
 
 block::block! {
@@ -111,26 +112,21 @@ pub fn quantize(isa: Isa, rows: Rows, out: &mut [u8]) {
     groups::quantize::<Q2K>(isa, rows, out);
 }
 
-/// How finely the range of a group is cut by the candidates.
-const CANDIDATES: [f32; 16] = search::candidates(2.5, 0.1);
+const SEARCH: Search = Search { levels: 3.0, most: 15.0, candidates: &groups::candidates::<11>(2.0, 0.2) };
 
 impl Quantizer for Q2K {
     const FORMAT: Format = Format::Q2K;
 
     #[inline(always)]
     fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
-        let groups = Groups::<S, 16>::load(simd, batch, Weighting::Magnitude);
-        let (scales, minima) = search::affine(simd, &groups, 3.0, &CANDIDATES);
-        let (d, scales) = search::multiples(groups::lanes(simd, scales), 15);
-        let (dmin, minima) = search::multiples(groups::lanes(simd, minima), 15);
-        out[80..82].copy_from_slice(&d.to_le_bytes());
-        out[82..84].copy_from_slice(&dmin.to_le_bytes());
-        let (d, dmin) = (f16::to_f32(d), f16::to_f32(dmin));
+        let blocks = affine::blocks(simd, &Groups::<S, 16>::load(simd, batch), &SEARCH);
+        out[80..82].copy_from_slice(&blocks.d[0].to_le_bytes());
+        out[82..84].copy_from_slice(&blocks.dmin[0].to_le_bytes());
         let mut codes = [0; 256];
         for (group, codes) in codes.as_chunks_mut::<16>().0.iter_mut().enumerate() {
-            out[group] = scales[group] | minima[group] << 4;
-            let factors = (d * f32::from(scales[group]), dmin * f32::from(minima[group]));
-            groups::codes(simd, &batch.values[64 * group..][..64], factors, (0.0, 3.0), codes);
+            out[group] = blocks.scales[group] | blocks.minima[group] << 4;
+            let values = &batch.values[64 * group..][..64];
+            groups::codes(simd, values, blocks.factors::<16>(group), (0.0, SEARCH.levels), codes);
         }
         for (i, byte) in out[16..80].iter_mut().enumerate() {
             let first = 128 * (i / 32) + i % 32;

@@ -1,8 +1,9 @@
 //! `q3_k`: 256 values of 3 bits in groups of 16, `x = d (s - 32) (q - 4)`.
 
-use super::groups::{self, Batch, Groups, Quantizer, Rows, Weighting};
+use super::groups::{self, Batch, Groups, Quantizer, Rows};
 use super::packed::{Packed, Slot, Zero};
-use super::{Format, block, f16, packed, search};
+use super::symmetric::{self, Whole};
+use super::{Format, block, f16, packed};
 use crate::isa::{Isa, LANES, Simd};
 
 block::block! {
@@ -146,23 +147,21 @@ pub fn quantize(isa: Isa, rows: Rows, out: &mut [u8]) {
 }
 
 /// What the value of the largest magnitude becomes.
-const CANDIDATES: [f32; 19] = search::candidates(-4.9, 0.1);
+const CANDIDATES: [f32; 14] = groups::candidates_of_both_signs(-4.8, 2.2, 0.35);
 
 impl Quantizer for Q3K {
     const FORMAT: Format = Format::Q3K;
 
     #[inline(always)]
     fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
-        let groups = Groups::<S, 16>::load(simd, batch, Weighting::Square);
-        let scales = search::symmetric(simd, &groups, search::Whole(-4.0, 3.0), &CANDIDATES);
-        let (d, scales) = search::signed_multiples(groups::lanes(simd, scales), -32);
-        out[96..108].copy_from_slice(&pack_scales(scales));
-        out[108..].copy_from_slice(&d.to_le_bytes());
-        let d = f16::to_f32(d);
+        let groups = Groups::<S, 16>::load(simd, batch);
+        let blocks = symmetric::blocks(simd, &groups, Whole(-4.0, 3.0), -32.0, &CANDIDATES);
+        out[96..108].copy_from_slice(&pack_scales(blocks.scales));
+        out[108..].copy_from_slice(&blocks.d[0].to_le_bytes());
         let mut codes = [0; 256];
         for (group, codes) in codes.as_chunks_mut::<16>().0.iter_mut().enumerate() {
-            let scale = d * f32::from(scales[group]);
-            groups::codes(simd, &batch.values[64 * group..][..64], (scale, 0.0), (-4.0, 3.0), codes);
+            let factors = (blocks.factor::<16>(group), 0.0);
+            groups::codes(simd, &batch.values[64 * group..][..64], factors, (-4.0, 3.0), codes);
         }
         let codes = codes.map(|code| (code + 4) as u8);
         for (i, byte) in out[..32].iter_mut().enumerate() {

@@ -1,8 +1,9 @@
 //! `q4_k`: 256 values of 4 bits in groups of 32, `x = d s q - dmin m`.
 
-use super::groups::{self, Batch, Groups, Quantizer, Rows, Weighting};
+use super::affine::{self, Search};
+use super::groups::{self, Batch, Groups, Quantizer, Rows};
 use super::packed::{Packed, Slot, Zero};
-use super::{Format, block, f16, packed, search};
+use super::{Format, block, f16, packed};
 use crate::isa::{Isa, Simd};
 
 block::block! {
@@ -162,49 +163,44 @@ pub fn quantize(isa: Isa, rows: Rows, out: &mut [u8]) {
     groups::quantize::<Q4K>(isa, rows, out);
 }
 
-/// Scale and minimum of eight groups as a block of `q4_k` or `q5_k` holds them: its first 16 bytes, and what they stand for.
-pub(super) fn pack_scales(scales: [f32; 8], minima: [f32; 8]) -> ([u8; 16], [(f32, f32); 8]) {
-    let ((d, s), (dmin, m)) = (search::multiples(scales, 63), search::multiples(minima, 63));
+/// The first 16 bytes of a block of `q4_k` or `q5_k`, of which there are two.
+#[inline(always)]
+pub(super) fn pack_scales(blocks: &affine::Blocks, number: usize) -> [u8; 16] {
+    let (s, m) = (&blocks.scales[8 * number..][..8], &blocks.minima[8 * number..][..8]);
     let mut out = [0; 16];
-    out[..2].copy_from_slice(&d.to_le_bytes());
-    out[2..4].copy_from_slice(&dmin.to_le_bytes());
+    out[..2].copy_from_slice(&blocks.d[number].to_le_bytes());
+    out[2..4].copy_from_slice(&blocks.dmin[number].to_le_bytes());
     for i in 0..4 {
         out[4 + i] = s[i] | (s[4 + i] >> 4) << 6;
         out[8 + i] = m[i] | (m[4 + i] >> 4) << 6;
         out[12 + i] = (s[4 + i] & 15) | (m[4 + i] & 15) << 4;
     }
-    let (d, dmin) = (f16::to_f32(d), f16::to_f32(dmin));
-    (out, std::array::from_fn(|i| (d * f32::from(s[i]), dmin * f32::from(m[i]))))
+    out
 }
 
-/// How finely the range of a group is cut by the candidates.
-const CANDIDATES: [f32; 21] = search::candidates(14.0, 0.1);
+const SEARCH: Search = Search { levels: 15.0, most: 63.0, candidates: &groups::candidates::<13>(12.4, 0.3) };
 
 impl Quantizer for Q4K {
     const FORMAT: Format = Format::Q4K;
 
     #[inline(always)]
     fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
-        let groups = Groups::<S, 32>::load(simd, batch, Weighting::Magnitude);
-        let (scales, minima) = search::affine(simd, &groups, 15.0, &CANDIDATES);
-        let scales = groups::lanes(simd, scales);
-        let minima = groups::lanes(simd, minima);
-        for (half, out) in out.chunks_exact_mut(<Self as Packed>::BYTES).enumerate() {
-            let eight = |x: &[f32; 16]| std::array::from_fn(|i| x[8 * half + i]);
-            let (head, factors) = pack_scales(eight(&scales), eight(&minima));
+        let blocks = affine::blocks(simd, &Groups::<S, 32>::load(simd, batch), &SEARCH);
+        for (number, out) in out.chunks_exact_mut(<Self as Packed>::BYTES).enumerate() {
             let mut codes = [0; 256];
-            for (group, codes) in codes.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-                let values = &batch.values[1024 * half + 128 * group..][..128];
-                groups::codes(simd, values, factors[group], (0.0, 15.0), codes);
+            for (i, codes) in codes.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+                let group = 8 * number + i;
+                let values = &batch.values[128 * group..][..128];
+                groups::codes(simd, values, blocks.factors::<32>(group), (0.0, SEARCH.levels), codes);
             }
-            pack(&head, &codes, out);
+            pack(pack_scales(&blocks, number), &codes, out);
         }
     }
 }
 
 #[inline(always)]
-fn pack(head: &[u8; 16], codes: &[i8; 256], out: &mut [u8]) {
-    out[..16].copy_from_slice(head);
+fn pack(head: [u8; 16], codes: &[i8; 256], out: &mut [u8]) {
+    out[..16].copy_from_slice(&head);
     for (i, byte) in out[16..].iter_mut().enumerate() {
         let first = 64 * (i / 32) + i % 32;
         *byte = codes[first] as u8 | (codes[first + 32] as u8) << 4;

@@ -1,8 +1,9 @@
 //! `q5_0`: 32 values of 5 bits, `x = d (q - 16)`.
 
-use super::groups::{self, Batch, Groups, Quantizer, Rows, Weighting};
+use super::groups::{self, Batch, Groups, Quantizer, Rows};
 use super::packed::{Packed, Zero};
-use super::{Format, block, f16, packed, search};
+use super::symmetric::{self, Whole};
+use super::{Format, block, f16, packed};
 use crate::isa::{Isa, Simd};
 
 block::block! {
@@ -66,16 +67,16 @@ pub fn quantize(isa: Isa, rows: Rows, out: &mut [u8]) {
 }
 
 /// What the value of the largest magnitude becomes.
-const CANDIDATES: [f32; 19] = search::candidates(-16.9, 0.1);
+const CANDIDATES: [f32; 14] = groups::candidates(-16.9, 0.33);
 
 impl Quantizer for Q5_0 {
     const FORMAT: Format = Format::Q5_0;
 
     #[inline(always)]
     fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
-        let groups = Groups::<S, 32>::load(simd, batch, Weighting::Uniform);
-        let scales = search::symmetric(simd, &groups, search::Whole(-16.0, 15.0), &CANDIDATES);
-        let scales = groups::lanes(simd, scales).map(search::half);
+        let groups = Groups::<S, 32>::load(simd, batch);
+        let scales = symmetric::scale(simd, &groups, Whole(-16.0, 15.0), &CANDIDATES);
+        let scales = groups::lanes(simd, scales).map(groups::half);
         for (block, out) in out.chunks_exact_mut(22).enumerate() {
             out[..2].copy_from_slice(&scales[block].to_le_bytes());
             let mut codes = [0; 32];

@@ -1,8 +1,9 @@
 //! `q5_1`: 32 values of 5 bits, `x = d q + m`.
 
-use super::groups::{self, Batch, Groups, Quantizer, Rows, Weighting};
+use super::affine::{self, Search};
+use super::groups::{self, Batch, Groups, Quantizer, Rows};
 use super::packed::{Packed, Zero};
-use super::{Format, block, f16, packed, search};
+use super::{Format, block, f16, packed};
 use crate::isa::{Isa, Simd};
 
 block::block! {
@@ -72,18 +73,17 @@ pub fn quantize(isa: Isa, rows: Rows, out: &mut [u8]) {
     groups::quantize::<Q5_1>(isa, rows, out);
 }
 
-/// How finely the range of a group is cut by the candidates.
-const CANDIDATES: [f32; 21] = search::candidates(30.0, 0.1);
+const SEARCH: Search = Search { levels: 31.0, most: 1.0, candidates: &groups::candidates::<12>(27.5, 0.4) };
 
 impl Quantizer for Q5_1 {
     const FORMAT: Format = Format::Q5_1;
 
     #[inline(always)]
     fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
-        let groups = Groups::<S, 32>::load(simd, batch, Weighting::Uniform);
-        let (scales, offsets) = search::free_affine(simd, &groups, 31.0, &CANDIDATES);
-        let scales = groups::lanes(simd, scales).map(search::half);
-        let offsets = groups::lanes(simd, offsets).map(search::half);
+        let groups = Groups::<S, 32>::load(simd, batch);
+        let (scales, offsets) = affine::scale_and_offset(simd, &groups, &SEARCH);
+        let scales = groups::lanes(simd, scales).map(groups::half);
+        let offsets = groups::lanes(simd, offsets).map(groups::half);
         for (block, out) in out.chunks_exact_mut(24).enumerate() {
             out[..2].copy_from_slice(&scales[block].to_le_bytes());
             out[2..4].copy_from_slice(&offsets[block].to_le_bytes());

@@ -1,8 +1,9 @@
 //! `q5_k`: 256 values of 5 bits in groups of 32, `x = d s q - dmin m`.
 
-use super::groups::{self, Batch, Groups, Quantizer, Rows, Weighting};
+use super::affine::{self, Search};
+use super::groups::{self, Batch, Groups, Quantizer, Rows};
 use super::packed::{Packed, Slot, Zero};
-use super::{Format, block, f16, packed, q4_k, search};
+use super::{Format, block, f16, packed, q4_k};
 use crate::isa::{Isa, Simd};
 
 block::block! {
@@ -103,34 +104,29 @@ pub fn quantize(isa: Isa, rows: Rows, out: &mut [u8]) {
     groups::quantize::<Q5K>(isa, rows, out);
 }
 
-/// How finely the range of a group is cut by the candidates.
-const CANDIDATES: [f32; 16] = search::candidates(30.5, 0.1);
+const SEARCH: Search = Search { levels: 31.0, most: 63.0, candidates: &groups::candidates::<12>(27.5, 0.4) };
 
 impl Quantizer for Q5K {
     const FORMAT: Format = Format::Q5K;
 
     #[inline(always)]
     fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
-        let groups = Groups::<S, 32>::load(simd, batch, Weighting::Magnitude);
-        let (scales, minima) = search::affine(simd, &groups, 31.0, &CANDIDATES);
-        let scales = groups::lanes(simd, scales);
-        let minima = groups::lanes(simd, minima);
-        for (half, out) in out.chunks_exact_mut(<Self as Packed>::BYTES).enumerate() {
-            let eight = |x: &[f32; 16]| std::array::from_fn(|i| x[8 * half + i]);
-            let (head, factors) = q4_k::pack_scales(eight(&scales), eight(&minima));
+        let blocks = affine::blocks(simd, &Groups::<S, 32>::load(simd, batch), &SEARCH);
+        for (number, out) in out.chunks_exact_mut(<Self as Packed>::BYTES).enumerate() {
             let mut codes = [0; 256];
-            for (group, codes) in codes.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-                let values = &batch.values[1024 * half + 128 * group..][..128];
-                groups::codes(simd, values, factors[group], (0.0, 31.0), codes);
+            for (i, codes) in codes.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+                let group = 8 * number + i;
+                let values = &batch.values[128 * group..][..128];
+                groups::codes(simd, values, blocks.factors::<32>(group), (0.0, SEARCH.levels), codes);
             }
-            pack(&head, &codes, out);
+            pack(q4_k::pack_scales(&blocks, number), &codes, out);
         }
     }
 }
 
 #[inline(always)]
-fn pack(head: &[u8; 16], codes: &[i8; 256], out: &mut [u8]) {
-    out[..16].copy_from_slice(head);
+fn pack(head: [u8; 16], codes: &[i8; 256], out: &mut [u8]) {
+    out[..16].copy_from_slice(&head);
     for (i, byte) in out[16..48].iter_mut().enumerate() {
         *byte = (0..8).fold(0, |bits, group| bits | (codes[32 * group + i] as u8 >> 4) << group);
     }

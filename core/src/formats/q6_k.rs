@@ -1,8 +1,9 @@
 //! `q6_k`: 256 values of 6 bits in groups of 16, `x = d s (q - 32)`.
 
-use super::groups::{self, Batch, Groups, Quantizer, Rows, Weighting};
+use super::groups::{self, Batch, Groups, Quantizer, Rows};
 use super::packed::{Packed, Slot, Zero};
-use super::{Format, block, f16, packed, search};
+use super::symmetric::{self, Whole};
+use super::{Format, block, f16, packed};
 use crate::isa::{Isa, Simd};
 
 block::block! {
@@ -113,23 +114,21 @@ pub fn quantize(isa: Isa, rows: Rows, out: &mut [u8]) {
 }
 
 /// What the value of the largest magnitude becomes.
-const CANDIDATES: [f32; 19] = search::candidates(-32.9, 0.1);
+const CANDIDATES: [f32; 12] = groups::candidates(-33.0, 0.45);
 
 impl Quantizer for Q6K {
     const FORMAT: Format = Format::Q6K;
 
     #[inline(always)]
     fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
-        let groups = Groups::<S, 16>::load(simd, batch, Weighting::Square);
-        let scales = search::symmetric(simd, &groups, search::Whole(-32.0, 31.0), &CANDIDATES);
-        let (d, scales) = search::signed_multiples(groups::lanes(simd, scales), -128);
-        out[208..].copy_from_slice(&d.to_le_bytes());
-        let d = f16::to_f32(d);
+        let groups = Groups::<S, 16>::load(simd, batch);
+        let blocks = symmetric::blocks(simd, &groups, Whole(-32.0, 31.0), -128.0, &CANDIDATES);
+        out[208..].copy_from_slice(&blocks.d[0].to_le_bytes());
         let mut codes = [0; 256];
         for (group, codes) in codes.as_chunks_mut::<16>().0.iter_mut().enumerate() {
-            out[192 + group] = scales[group] as u8;
-            let scale = d * f32::from(scales[group]);
-            groups::codes(simd, &batch.values[64 * group..][..64], (scale, 0.0), (-32.0, 31.0), codes);
+            out[192 + group] = blocks.scales[group] as u8;
+            let factors = (blocks.factor::<16>(group), 0.0);
+            groups::codes(simd, &batch.values[64 * group..][..64], factors, (-32.0, 31.0), codes);
         }
         let codes = codes.map(|code| (code + 32) as u8);
         for (i, byte) in out[..128].iter_mut().enumerate() {

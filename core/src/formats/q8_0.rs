@@ -2,7 +2,7 @@
 
 use super::groups::{self, Batch, Quantizer, Rows};
 use super::packed::{Packed, Slot, Zero};
-use super::{Format, block, f16, packed, search};
+use super::{Format, block, f16, packed};
 use crate::isa::{Isa, Simd};
 
 block::block! {
@@ -79,7 +79,7 @@ impl Quantizer for Q8_0 {
         for (values, out) in blocks.iter().zip(out.chunks_exact_mut(34)) {
             let first = simd.abs(simd.f32_from_bytes(simd.load_bytes(&values[..64])));
             let second = simd.abs(simd.f32_from_bytes(simd.load_bytes(&values[64..])));
-            let d = search::half(simd.reduce_max(simd.max(first, second)) / 127.0);
+            let d = groups::half(simd.reduce_max(simd.max(first, second)) / 127.0);
             out[..2].copy_from_slice(&d.to_le_bytes());
             let mut codes = [0; 32];
             groups::codes(simd, values, (f16::to_f32(d), 0.0), (-127.0, 127.0), &mut codes);
