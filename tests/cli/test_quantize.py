@@ -15,6 +15,7 @@ from edgewise.cli import main
 from edgewise.cli.progress import ProgressBar
 
 DEMO = Path(__file__).parents[2] / "models" / "demo" / "demo-f16.gguf"
+TEXT = DEMO.parents[2] / "benchmarks" / "texts" / "stories.txt"
 
 
 def test_a_model_becomes_smaller_beside_its_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,3 +162,30 @@ def test_memory_does_not_grow_with_the_model(tmp_path: Path) -> None:
     facts = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert facts["source_bytes"] > 800e6
     assert facts["peak_memory_bytes"] < 150e6
+
+
+def test_a_report_needs_files_and_a_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    report = ["--report", str(tmp_path / "report.json")]
+    assert main(["quantize", str(DEMO), "q4_k_m", *report]) == 2
+    assert "--report needs a text: -f TEXT" in capsys.readouterr().err
+    assert main(["quantize", str(DEMO), "q4_k_m", "--dry-run", "-f", "text.txt", *report]) == 2
+    assert "--dry-run writes none" in capsys.readouterr().err
+    assert main(["quantize", str(DEMO), "q4_k_m", "-f", str(TEXT), "--report", "report.pdf"]) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_report_measures_what_was_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgewise.evaluate.speed.ROUNDS", 1)
+    source = tmp_path / "demo-f16.gguf"
+    source.symlink_to(DEMO)
+    report = tmp_path / "report.html"
+    options = ["-f", str(TEXT), "--context", "64", "--chunks", "4", "-q"]
+    assert main(["quantize", str(source), "q8_0", "q2_k", "--report", str(report), *options]) == 0
+    assert "| q2_k | 1." in capsys.readouterr().out
+    facts = json.loads(report.with_suffix(".json").read_text())
+    assert [one["name"] for one in facts["results"]] == ["q8_0", "q2_k"]
+    assert facts["command"].startswith("edgewise quantize ")
+    assert facts["circumstances"]["chunks"] == 4
+    assert "</svg>" in report.read_text()
