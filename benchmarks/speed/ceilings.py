@@ -6,9 +6,6 @@ from pathlib import Path
 
 from edgewise import _core
 
-_LEAST_BUFFER_BYTES = 1 << 26
-_MOST_BUFFER_BYTES = 1 << 29
-
 
 @dataclass(frozen=True)
 class Work:
@@ -32,16 +29,19 @@ def work_of(path: Path) -> Work:
     return Work(sum(read), sum(prod(shape) for shape in blocks))
 
 
-def measure_ceilings(isa: str, threads: int, bytes_per_token: int) -> dict[str, float]:
+def measure_ceilings(isa: str, threads: int, path: Path) -> dict[str, float]:
     """Read bandwidth in bytes per second, and int8 multiply-adds per second; each the best of some.
+
+    The bandwidth is that of the model's own bytes, where they lie in memory: other places may be half or twice as fast
+    on a machine that shares its memory with others, and a model that fits a cache has a higher limit.
 
     Args:
         isa: the instruction set to measure with.
         threads: how many threads share the work.
-        bytes_per_token: what is read in one go, as decoding a token does: a model that fits a cache has a higher limit.
+        path: of the model.
     """
-    size = min(max(bytes_per_token, _LEAST_BUFFER_BYTES), _MOST_BUFFER_BYTES)
+    file = _core.ModelFile(path)
     return {
-        "read_bandwidth": max(_core.read_bandwidth(isa=isa, threads=threads, size_bytes=size) for _ in range(3)),
+        "read_bandwidth": max(file.read_bandwidth(isa=isa, threads=threads) for _ in range(3)),
         "int8_peak": max(_core.int8_peak(isa=isa, threads=threads) for _ in range(10)),
     }

@@ -1,7 +1,5 @@
 """The engines that are compared, each through its lowest Python door: token ids in, the greedy token out."""
 
-import ctypes
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -44,10 +42,11 @@ class Edgewise:
 
     def __init__(self, path: Path, context_length: int, isa: str, threads: int, streams: int) -> None:
         from edgewise import _core
+        from edgewise.background import Background
 
         file = _core.ModelFile(path)
-        self._tokenizer = _core.Tokenizer(file)  # the peer's start-up loads its vocabulary too
         model = _core.Model(file)
+        tokenizer = Background(lambda: _core.Tokenizer(file))  # the peer's start-up loads its vocabulary too
         self._session = _core.Session(
             model,
             context_length=context_length,
@@ -58,6 +57,7 @@ class Edgewise:
             threads=threads,
             sequences=streams,
         )
+        self._tokenizer = tokenizer.result()
         self._sequences: list[int] = []
         self._sampler = _core.Sampler(
             temperature=0.0,
@@ -122,6 +122,9 @@ class LlamaCpp:
     """
 
     def __init__(self, path: Path, context_length: int, isa: str, threads: int, streams: int) -> None:
+        import ctypes
+        import re
+
         import llama_cpp
 
         self._api: Any = llama_cpp

@@ -52,7 +52,7 @@ def measure(job: Job, peers: Sequence[Peer]) -> Measured:
     runs: dict[str, list[Figures]] = {OWN: [], **{peer.label: [] for peer in peers}}
     for index in range(job.rounds):
         _say(f"{', '.join(job.parts)}: {job.path.stem}, round {index + 1} of {job.rounds}")
-        ceilings.append(measure_ceilings(job.isa, job.threads, work.bytes_per_token))
+        ceilings.append(measure_ceilings(job.isa, job.threads, job.path))
         found = _run(sys.executable, "edgewise", job)
         facts = found["facts"]
         runs[OWN].append(found["figures"])
@@ -90,9 +90,7 @@ def _warm(path: Path) -> None:
 def _run(python: str, engine: str, job: Job) -> dict[str, Any]:
     """One run of one engine in a process of its own."""
     command = [python, "-m", "speed.worker", engine, str(job.path.resolve())]
-    command += ["--context", str(job.context), "--isa", job.isa, "--threads", str(job.threads)]
-    command += ["--streams", str(job.streams), "--work", *job.work]
-    command += ["--started", str(time.monotonic())]
+    command += [str(job.context), job.isa, str(job.threads), str(job.streams), str(time.monotonic()), *job.work]
     done = subprocess.run(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found

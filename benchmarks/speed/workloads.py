@@ -7,8 +7,8 @@ from statistics import median
 
 from speed.engines import MeasuredEngine
 
-FIRST_PROMPT = 8
-"""Tokens of the prompt whose answer ends the start-up."""
+SHORT_PROMPT = 8
+"""Tokens before what is decoded in an empty context."""
 
 DECODED = 64
 """Tokens that a decode workload generates."""
@@ -40,7 +40,7 @@ def prefill(engine: MeasuredEngine, length: int) -> float:
 def decode(engine: MeasuredEngine, depth: int) -> float:
     """Tokens one by one behind a context of `depth` tokens."""
     engine.clear()
-    token = engine.next_token(random_prompt(engine, max(depth, FIRST_PROMPT)))
+    token = engine.next_token(random_prompt(engine, max(depth, SHORT_PROMPT)))
     start = time.perf_counter()
     for _ in range(DECODED):
         token = engine.next_token([token])
@@ -50,7 +50,7 @@ def decode(engine: MeasuredEngine, depth: int) -> float:
 def streams(engine: MeasuredEngine, count: int) -> float:
     """Several texts at once, a token of each in one pass; the rate is that of all together."""
     engine.clear()
-    tokens = engine.begin_streams([random_prompt(engine, FIRST_PROMPT, seed) for seed in range(count)])
+    tokens = engine.begin_streams([random_prompt(engine, SHORT_PROMPT, seed) for seed in range(count)])
     start = time.perf_counter()
     for _ in range(DECODED_IN_STREAMS):
         tokens = engine.step_streams(tokens)

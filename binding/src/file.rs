@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use edgewise_core::Error;
 use edgewise_core::gguf::{Gguf, Tensor, Value, quoted};
+use edgewise_core::isa::Pool;
+use edgewise_core::kernels::ceilings;
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::errors::{detached, to_python};
+use crate::machine::{named_isa, resolve_threads};
 
 /// (name, format, shape, bytes)
 type TensorRow<'a> = (&'a str, &'static str, &'a [u64], usize);
@@ -28,6 +31,16 @@ impl ModelFile {
     #[getter]
     fn size_bytes(&self) -> u64 {
         self.0.size_bytes()
+    }
+
+    /// Bytes per second at which the threads together read all tensors, once.
+    #[pyo3(signature = (*, isa, threads))]
+    fn read_bandwidth(&self, py: Python<'_>, isa: &str, threads: usize) -> PyResult<f64> {
+        detached(py, || {
+            let (pool, isa) = (Pool::new(resolve_threads(threads)), named_isa(isa)?);
+            let tensors: Vec<&[u8]> = self.0.tensors().iter().map(|tensor| self.0.bytes(tensor)).collect();
+            Ok(ceilings::read_bandwidth(&pool, isa, &tensors))
+        })
     }
 
     fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

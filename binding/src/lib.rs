@@ -7,6 +7,7 @@ mod machine;
 mod output;
 mod sampling;
 mod session;
+mod speculation;
 mod token;
 mod tokenizer;
 
@@ -27,6 +28,8 @@ mod _core {
     use crate::sampling::{Sampler, TextStream};
     #[pymodule_export]
     use crate::session::{Model, Session};
+    #[pymodule_export]
+    use crate::speculation::{Controller, Speculation};
     #[pymodule_export]
     use crate::tokenizer::Tokenizer;
 

@@ -65,6 +65,6 @@ pub(crate) fn int8_peak(py: Python<'_>, isa: &str, threads: usize) -> PyResult<f
 pub(crate) fn read_bandwidth(py: Python<'_>, isa: &str, threads: usize, size_bytes: usize) -> PyResult<f64> {
     detached(py, || {
         let memory = ceilings::memory(size_bytes)?;
-        Ok(ceilings::read_bandwidth(&Pool::new(resolve_threads(threads)), named_isa(isa)?, &memory))
+        Ok(ceilings::read_bandwidth(&Pool::new(resolve_threads(threads)), named_isa(isa)?, &[&memory]))
     })
 }

@@ -16,6 +16,7 @@ use crate::errors::{detached, to_python};
 use crate::file::ModelFile;
 use crate::machine::{named_isa, resolve_threads};
 use crate::sampling::{Sampled, Sampler};
+use crate::speculation::{Guesses, Speculation};
 use crate::token::Tokens;
 
 /// How often a computation looks for a pending Ctrl-C.
@@ -203,6 +204,48 @@ impl Session {
             let (values, _) = given.as_chunks();
             let adjusted: Vec<f32> = values.iter().map(|&x| f32::from_ne_bytes(x)).collect();
             Ok(sampler.choose(own, &adjusted, top_logprobs))
+        })
+    }
+
+    #[pyo3(signature = (tokens, sampler, top_logprobs = None, speculation = None, most = 0, guesses = None))]
+    #[expect(clippy::too_many_arguments, reason = "positions are cheaper than keywords, once per token")]
+    fn advance(
+        &self,
+        py: Python<'_>,
+        tokens: Tokens,
+        sampler: &Bound<'_, Sampler>,
+        top_logprobs: Option<usize>,
+        speculation: Option<&Bound<'_, Speculation>>,
+        most: usize,
+        guesses: Option<Guesses>,
+    ) -> PyResult<Vec<Sampled>> {
+        let Tokens(tokens) = tokens;
+        let (sampler, speculation) = (sampler.get(), speculation.map(Bound::get));
+        self.compute(py, |session, interrupted| {
+            let mut sampled = Vec::with_capacity(1);
+            let choose = |logits: &[f32]| {
+                let found = sampler.choose(logits, logits, top_logprobs);
+                let token = found.0;
+                sampled.push(found);
+                token
+            };
+            let vocabulary_size = session.model().config().vocabulary_size;
+            match (speculation.map(Speculation::locked), &tokens[..]) {
+                (None, _) => session.verify(&tokens, &[], interrupted, choose)?,
+                (Some(mut speculation), &[token]) => {
+                    match guesses {
+                        Some(Guesses(guesses)) => speculation.take(&guesses, most, vocabulary_size),
+                        None => speculation.look_up(most),
+                    }
+                    speculation.step(session, token, interrupted, choose)?
+                }
+                (Some(mut speculation), _) => {
+                    let chosen = session.verify(&tokens, &[], interrupted, choose)?;
+                    speculation.read(&chosen);
+                    chosen
+                }
+            };
+            Ok(sampled)
         })
     }
 

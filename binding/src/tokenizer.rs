@@ -76,6 +76,10 @@ impl Tokenizer {
 }
 
 impl Tokenizer {
+    pub(crate) fn ends(&self) -> &[u32] {
+        self.0.ends()
+    }
+
     fn check(&self, token: u32) -> edgewise_core::Result<()> {
         if (token as usize) < self.0.len() {
             return Ok(());

@@ -102,7 +102,7 @@ impl<'a> Bench<'a> {
         let mut next = || matrices.next().expect("a cycle does not end");
         let (mut speeds, mut shares, mut compute) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            let ceiling = ceilings::read_bandwidth(self.pool, self.isa, next());
+            let ceiling = ceilings::read_bandwidth(self.pool, self.isa, &[next()]);
             let speed = matrix_bytes as f64 / self.product(next(), &activations, &mut out);
             speeds.push(speed / 1e9);
             shares.push(100.0 * speed / ceiling);

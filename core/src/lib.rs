@@ -13,6 +13,7 @@ pub mod model;
 pub mod quantize;
 pub mod sampler;
 pub mod session;
+pub mod speculation;
 pub mod text;
 pub mod threads;
 pub mod tokenizer;

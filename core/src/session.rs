@@ -128,6 +128,7 @@ impl Session {
         let cache = KvCache::new(model.config(), capacity, options.keys, options.values)?;
         let decoder = Decoder::new(&model, options.context_length, options.batch, options.isa, options.threads)?;
         let sequences = Sequences::new(cache.block_count());
+        model.gguf().map_cached();
         Ok(Self { model, options, decoder, cache, sequences, logits: Vec::new(), rows: Vec::new() })
     }
 
@@ -168,6 +169,34 @@ impl Session {
     /// Appends `tokens` to the main sequence, and keeps the logits that are wanted; see [`Self::step`].
     pub fn evaluate(&mut self, tokens: &[u32], wanted: Logits, interrupted: &(dyn Fn() -> bool + Sync)) -> Result<()> {
         self.step(&[Work { sequence: Self::MAIN, tokens, wanted }], interrupted)
+    }
+
+    /// Appends `tokens` and guesses of what follows them to the main sequence, and has the next token chosen from logits, and
+    /// the one behind it for every guess that was right. Wrong guesses are forgotten again.
+    ///
+    /// The tokens chosen, the last of which is not evaluated.
+    pub fn verify(
+        &mut self,
+        tokens: &[u32],
+        guesses: &[u32],
+        interrupted: &(dyn Fn() -> bool + Sync),
+        mut choose: impl FnMut(&[f32]) -> u32,
+    ) -> Result<Vec<u32>> {
+        let wanted = if guesses.is_empty() { Logits::Last } else { Logits::All };
+        self.evaluate(&[tokens, guesses].concat(), wanted, interrupted)?;
+        let rows = self.logits().chunks_exact(self.model.config().vocabulary_size);
+        let mut chosen = Vec::new();
+        for (i, logits) in rows.rev().take(guesses.len() + 1).rev().enumerate() {
+            let token = choose(logits);
+            chosen.push(token);
+            if guesses.get(i) != Some(&token) {
+                break;
+            }
+        }
+        if chosen.len() <= guesses.len() {
+            self.truncate(self.len() - guesses.len() + chosen.len() - 1);
+        }
+        Ok(chosen)
     }
 
     /// Appends tokens to several sequences, each of which occurs once, and keeps the logits that are wanted; those of

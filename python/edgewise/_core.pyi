@@ -9,12 +9,14 @@ from typing import Final, Literal, final
 
 __all__ = [
     "VERSION",
+    "Controller",
     "GgufWriter",
     "Model",
     "ModelFile",
     "Rows",
     "Sampler",
     "Session",
+    "Speculation",
     "TextStream",
     "ThreadChoice",
     "Tokenizer",
@@ -41,6 +43,9 @@ class ModelFile:
     @property
     def size_bytes(self) -> int:
         """Size of all parts together."""
+
+    def read_bandwidth(self, *, isa: str, threads: int) -> float:
+        """Bytes per second at which threads read all tensors once, where they lie in memory: the bound of decode."""
 
     def metadata(self) -> dict[str, object]:
         """Every metadata value that is no array, in file order."""
@@ -295,6 +300,29 @@ class Session:
             The token; its log-probability before any option, unless `top_logprobs` is None; the likeliest tokens.
         """
 
+    def advance(
+        self,
+        tokens: Sequence[int],
+        sampler: Sampler,
+        top_logprobs: int | None = None,
+        speculation: Speculation | None = None,
+        most: int = 0,
+        guesses: Sequence[int] | None = None,
+    ) -> list[tuple[int, float | None, list[tuple[int, float]]]]:
+        """Appends tokens to the main sequence, and chooses the next one, or several where guesses are right.
+
+        A single token is evaluated together with guesses behind it; those that turn out wrong are forgotten again.
+
+        Args:
+            top_logprobs: see `sample`.
+            speculation: what guesses, from the text that earlier calls gave.
+            most: how many guesses may be evaluated.
+            guesses: guesses from elsewhere, in place of those that `speculation` finds in the text.
+
+        Returns:
+            As `sample` does, of each token. The last one is not evaluated.
+        """
+
     def logprobs(self, row: int, token: int, top: int) -> tuple[float, list[tuple[int, float]]]:
         """Log-probability of a token after a row of the last `evaluate`, and the likeliest tokens with theirs."""
 
@@ -382,6 +410,31 @@ class Sampler:
         seed: int,
     ) -> Sampler:
         """Checks the options; `edgewise.engine.GenerateOptions` explains them."""
+
+@final
+class Controller:
+    """Decides how many tokens to guess, from how often guesses are right and how long steps take."""
+
+    def __new__(cls, *, eager: bool = False) -> Controller:
+        """Guesses what promises to be fastest; if `eager`, as much as it may, whatever comes of it."""
+
+@final
+class Speculation:
+    """What one answer guesses, and how well; see `Session.advance`."""
+
+    def __new__(cls, controller: Controller, tokenizer: Tokenizer, text: Sequence[int]) -> Speculation:
+        """Guesses for an answer to `text`. Answers that share a controller learn from each other."""
+
+    def ask(self, most: int) -> int:
+        """How many tokens, at most `most`, to guess now if a guess costs something."""
+
+    @property
+    def drafted(self) -> int:
+        """How many guesses were evaluated."""
+
+    @property
+    def accepted(self) -> int:
+        """How many of those were right."""
 
 @final
 class TextStream:

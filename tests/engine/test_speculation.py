@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from edgewise import EngineConfig, GenerateOptions, Llama
+from edgewise import EngineConfig, GenerateOptions, Llama, _core
 from edgewise.chat.conversation import Conversation
 from edgewise.engine.answer import Answer
 from edgewise.engine.models import DEMO
 from edgewise.engine.native import NativeEngine
-from edgewise.engine.speculation import LONGEST_STEP, Controller, NGramDrafter
 from edgewise.errors import InvalidArgument
 
 TALE = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. "
@@ -28,9 +28,6 @@ SAMPLED = [
 class Guess:
     """Guesses by rule, right or wrong."""
 
-    is_free = False
-    likeness = 0
-
     def __init__(self, *tokens: int) -> None:
         self.tokens = tokens
 
@@ -38,11 +35,8 @@ class Guess:
         return list(self.tokens)[:count]
 
 
-class Keen(Controller):
-    """Guesses as much as it may, whatever comes of it."""
-
-    def choose(self, most: int, likeness: int = 0) -> int:
-        return most
+keen = partial(_core.Controller, eager=True)
+"""Guesses as much as it may, whatever comes of it."""
 
 
 def finished(answer: Answer) -> tuple[list[int], str, str | None, list[float | None]]:
@@ -58,7 +52,7 @@ def plain(story_model: Path) -> NativeEngine:
 
 @pytest.fixture
 def guessing(story_model: Path, monkeypatch: pytest.MonkeyPatch) -> NativeEngine:
-    monkeypatch.setattr("edgewise.engine.native.Controller", Keen)
+    monkeypatch.setattr(_core, "Controller", keen)
     return NativeEngine(story_model, EngineConfig(draft="ngram", context_length=512))
 
 
@@ -98,7 +92,7 @@ def test_stop_texts_and_limits_end_an_answer_within_accepted_guesses(
 
 
 def test_the_context_is_filled_to_the_last_token(story_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgewise.engine.native.Controller", Keen)
+    monkeypatch.setattr(_core, "Controller", keen)
     options = replace(GREEDY, max_tokens=None)
     found = [
         finished(NativeEngine(story_model, EngineConfig(draft=draft, context_length=70)).generate(TALE, options))
@@ -164,66 +158,3 @@ def test_a_function_of_the_caller_guesses_for_llama(story_model: Path) -> None:
     assert asked
     with pytest.raises(InvalidArgument, match="draft_model must be a function"):
         Llama(model_path=str(story_model), draft_model=3)
-
-
-def test_an_ngram_is_continued_as_it_was_the_last_time() -> None:
-    drafter = NGramDrafter(2)
-    text = [1, 2, 3, 9, 1, 2, 4, 5, 6, 1, 2]
-    assert drafter.propose(text, 3) == [4, 5, 6]
-    assert drafter.propose([*text, 7], 3) == []
-    assert NGramDrafter(2).propose([1, 2, 3, 9, 8], 3) == []
-
-
-def test_a_loop_is_continued_beyond_its_last_token() -> None:
-    assert NGramDrafter(2).propose([5, 1, 2, 1, 2, 1, 2], 5) == [1, 2, 1, 2, 1]
-
-
-def drive(controller: Controller, rounds: int, *, right: bool, step_s: Sequence[float]) -> int:
-    """Tokens that were guessed in so many steps, all of them right or wrong."""
-    guessed = 0
-    for _ in range(rounds):
-        count = controller.choose(LONGEST_STEP - 1)
-        guessed += count
-        controller.took(1 + count, step_s[count])
-        controller.saw(count, count if right else 0)
-    return guessed
-
-
-FLAT = [1 + 0.05 * n for n in range(LONGEST_STEP)]
-STEEP = [1.0 + n for n in range(LONGEST_STEP)]
-
-
-def test_guesses_that_are_right_become_long_where_long_steps_are_cheap() -> None:
-    controller = Controller()
-    drive(controller, 60, right=True, step_s=FLAT)
-    assert controller.choose(LONGEST_STEP - 1) == LONGEST_STEP - 1
-
-
-def test_wrong_guesses_end_before_they_cost_three_in_a_hundred() -> None:
-    controller = Controller()
-    lost = sum(FLAT[count] - FLAT[0] for count in (drive(controller, 1, right=False, step_s=FLAT) for _ in range(256)))
-    assert lost < 0.03 * 256
-    assert controller.choose(LONGEST_STEP - 1) == 0
-
-
-def test_right_guesses_are_given_up_where_long_steps_cost_as_much_as_many_short_ones() -> None:
-    controller = Controller()
-    drive(controller, 60, right=True, step_s=STEEP)
-    assert drive(controller, 20, right=True, step_s=STEEP) == 0
-
-
-def test_guesses_that_cost_nothing_start_again_as_soon_as_they_would_be_right() -> None:
-    controller = Controller()
-    drive(controller, 60, right=False, step_s=FLAT)
-    for _ in range(30):
-        controller.saw(1, 1)  # compared, not evaluated
-    assert controller.choose(LONGEST_STEP - 1) > 0
-
-
-def test_guesses_that_cost_something_are_tried_again_ever_more_rarely() -> None:
-    controller = Controller(is_free=False)
-    drive(controller, 60, right=False, step_s=FLAT)
-    first = drive(controller, 100, right=False, step_s=FLAT)
-    later = drive(controller, 1000, right=False, step_s=FLAT)
-    assert 1 <= first <= 6
-    assert 1 <= later <= 8

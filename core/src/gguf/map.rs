@@ -4,7 +4,11 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::ops::{Deref, Range};
 use std::path::Path;
+#[cfg(target_os = "linux")]
+use std::time::{Duration, Instant};
 
+#[cfg(target_os = "linux")]
+use memmap2::Advice;
 use memmap2::Mmap;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -60,8 +64,30 @@ pub(super) fn map(path: &Path) -> Result<Bytes> {
     // Fewer, larger pages, where the file system has them and the file is not cached in small ones already: on virtual
     // machines the reads of small pages cost more than the bytes. Elsewhere the advice is refused, which is fine.
     #[cfg(target_os = "linux")]
-    let _ = map.advise(memmap2::Advice::HugePage);
+    let _ = map.advise(Advice::HugePage);
     Ok(Bytes::Mapped(map))
+}
+
+/// How much is mapped at a time, and how long that takes at most if it is in memory.
+#[cfg(target_os = "linux")]
+const PIECE: (usize, Duration) = (4 << 20, Duration::from_millis(1));
+
+impl Bytes {
+    /// Maps the pages that the system has in memory: all at once for less than one by one when they are read. Ends at what
+    /// has to come from the disk, which is left until it is needed.
+    pub(super) fn map_cached(&self) {
+        #[cfg(target_os = "linux")]
+        if let Self::Mapped(map) = self {
+            for start in (0..map.len()).step_by(PIECE.0) {
+                let started = Instant::now();
+                let length = PIECE.0.min(map.len() - start);
+                // Older systems do not know the advice, which is fine.
+                if map.advise_range(Advice::PopulateRead, start, length).is_err() || started.elapsed() > PIECE.1 {
+                    return;
+                }
+            }
+        }
+    }
 }
 
 fn require_regular(metadata: &Metadata) -> Result<()> {

@@ -19,7 +19,7 @@ mod value;
 mod writer;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 pub use layout::Tensor;
 pub use metadata::Metadata;
@@ -39,6 +39,7 @@ pub struct Gguf {
     files: Vec<Arc<Bytes>>,
     metadata: Metadata,
     tensors: Tensors,
+    mapped: Once,
 }
 
 impl Gguf {
@@ -67,7 +68,7 @@ impl Gguf {
             first.get_or_insert(shard.metadata);
         }
         let metadata = first.ok_or_else(|| crate::Error::invalid_argument("a model has at least one file"))?;
-        Ok(Self { files, metadata, tensors: Tensors::new(tensors)? })
+        Ok(Self { files, metadata, tensors: Tensors::new(tensors)?, mapped: Once::new() })
     }
 
     /// The key-value pairs of the file, of the first one if it is split.
@@ -103,6 +104,11 @@ impl Gguf {
             file.release(tensor.position() + range.start..tensor.position() + range.end);
         }
         Ok(())
+    }
+
+    /// Maps what the system has of the files in memory, so that the first reader of every page need not.
+    pub fn map_cached(&self) {
+        self.mapped.call_once(|| self.files.iter().for_each(|file| file.map_cached()));
     }
 
     /// Size on disk, all shards together.

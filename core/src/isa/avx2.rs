@@ -480,4 +480,11 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
             cpu!(_mm_prefetch::<_MM_HINT_T0>(at.cast()));
         }
     }
+    #[inline(always)]
+    fn prefetch_far<T>(self, x: &[T], ahead: usize) {
+        for line in (0..size_of_val(x)).step_by(64) {
+            let at = x.as_ptr().wrapping_byte_add(ahead + line);
+            cpu!(_mm_prefetch::<_MM_HINT_T1>(at.cast()));
+        }
+    }
 }

@@ -12,19 +12,25 @@ use std::time::{Duration, Instant};
 /// of one layer, shorter than anybody notices.
 const SPIN: Duration = Duration::from_micros(50);
 
+/// In [`Shared::gate`], the workers that have entered the current job are counted below this bit, which says that no more
+/// may enter; the number of the job is above it.
+const CLOSED: usize = 1 << 15;
+const ENTERED: usize = CLOSED - 1;
+const ONE_JOB: usize = CLOSED << 1;
+
 /// A closure that all threads of the pool are running, with its lifetime erased.
 ///
-/// `Pool::run` does not return before `Shared::running` is zero, so nobody calls it after it is gone.
+/// `Pool::run` closes the gate and waits for all who entered before it returns, so nobody calls it after it is gone.
 #[derive(Clone, Copy)]
 struct Job(*const (dyn Fn(usize) + Sync));
 
 struct Shared {
-    /// Counts the jobs; a worker that sees a new value runs the job.
-    epoch: AtomicUsize,
-    /// Workers that have not finished the current job.
-    running: AtomicUsize,
-    /// The current job and the thread that waits for it. Written by the caller while `running` is zero,
-    /// read by workers between a new `epoch` and their decrement of `running`.
+    /// The number of the current job, whether it is closed, and how many workers have entered it.
+    gate: AtomicUsize,
+    /// Workers that have left the current job.
+    left: AtomicUsize,
+    /// The current job and the thread that waits for it. Written by the caller while the gate is closed and all who entered
+    /// have left, read by workers that have entered.
     job: UnsafeCell<Option<(Job, Thread)>>,
     /// The first panic of a worker in the current job.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
@@ -33,10 +39,24 @@ struct Shared {
 }
 
 // SAFETY: `job` is the only part that is not Sync; the protocol in its comment keeps writes and reads apart, with
-// Release/Acquire pairs on `epoch` (caller to worker) and `running` (worker to caller).
+// Release/Acquire pairs on `gate` (caller to worker) and `left` (worker to caller).
 unsafe impl Sync for Shared {}
 // SAFETY: the pointer in `job` is only dereferenced while the closure is borrowed by `Pool::run`, and it is Sync.
 unsafe impl Send for Shared {}
+
+impl Shared {
+    /// Counts a worker in, unless the current job is closed. The gate as it was.
+    fn enter(&self) -> Result<usize, usize> {
+        let counted = |gate| (gate & CLOSED == 0).then_some(gate + 1);
+        self.gate.fetch_update(Ordering::AcqRel, Ordering::Acquire, counted)
+    }
+
+    /// Counts a worker out. Whether all who have entered so far have left.
+    fn leave(&self) -> bool {
+        let left = self.left.fetch_add(1, Ordering::Release) + 1;
+        left >= self.gate.load(Ordering::Relaxed) & ENTERED
+    }
+}
 
 /// Threads that wait for work and run it together with the caller.
 pub struct Pool {
@@ -55,18 +75,18 @@ impl Pool {
     pub fn new(threads: usize) -> Self {
         let can_run = thread::available_parallelism().map_or(1, usize::from);
         let shared = Arc::new(Shared {
-            epoch: AtomicUsize::new(0),
-            running: AtomicUsize::new(0),
+            gate: AtomicUsize::new(CLOSED),
+            left: AtomicUsize::new(0),
             job: UnsafeCell::new(None),
             panic: Mutex::new(None),
             stop: AtomicBool::new(false),
             spin: if threads > can_run { Duration::ZERO } else { SPIN },
         });
         let mut workers = Vec::new();
-        for index in 1..threads {
+        for index in 1..threads.min(ENTERED) {
             let shared = Arc::clone(&shared);
             let name = format!("edgewise-{index}");
-            match thread::Builder::new().name(name).spawn(move || work(&shared, index)) {
+            match thread::Builder::new().name(name).spawn(move || work(&shared)) {
                 Ok(worker) => workers.push(worker),
                 Err(_) => break,
             }
@@ -79,9 +99,10 @@ impl Pool {
         self.workers.len() + 1
     }
 
-    /// Calls `f(0)`, `f(1)`, ... `f(threads - 1)`, each on a thread of its own, and returns when all have.
+    /// Calls `f(0)`, `f(1)`, ... `f(threads - 1)` on as many threads as are there in time, and returns when all have ended.
     ///
-    /// In a forked child, which has no workers, this thread makes all the calls.
+    /// Nobody waits for a worker that has not begun: where other programs keep the CPUs busy, the system may let it run
+    /// milliseconds later. This thread makes its call then, as it makes all of them in a forked child, which has no workers.
     /// The calls must not wait for each other. A panic in one of them is passed on to the caller after all ended.
     pub fn run(&self, f: &(dyn Fn(usize) + Sync)) {
         let guard = match self.busy.try_lock() {
@@ -97,19 +118,25 @@ impl Pool {
         }
         let shared = &*self.shared;
         #[allow(clippy::transmute_ptr_to_ptr)] // a cast cannot lengthen the lifetime of a trait object
-        // SAFETY: only the lifetime changes; `running` is zero again before this function returns or unwinds.
+        // SAFETY: only the lifetime changes; whoever entered has left before this function returns or unwinds.
         let job = Job(unsafe {
             std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const (dyn Fn(usize) + Sync + 'static)>(f)
         });
-        // SAFETY: `busy` is held and `running` is zero, so no worker reads the cell now.
+        // SAFETY: `busy` is held, the gate is closed and all who entered have left, so no worker reads the cell now.
         unsafe { *shared.job.get() = Some((job, thread::current())) };
-        shared.running.store(self.workers.len(), Ordering::Relaxed);
-        shared.epoch.fetch_add(1, Ordering::Release);
+        shared.left.store(0, Ordering::Relaxed);
+        let closed = shared.gate.load(Ordering::Relaxed);
+        shared.gate.store((closed & !(CLOSED | ENTERED)).wrapping_add(ONE_JOB), Ordering::Release);
         for worker in &self.workers {
             worker.thread().unpark();
         }
-        let own = catch_unwind(AssertUnwindSafe(|| f(0)));
-        wait(shared.spin, || shared.running.load(Ordering::Acquire) == 0);
+        let mut own = catch_unwind(AssertUnwindSafe(|| f(0)));
+        let entered = shared.gate.fetch_or(CLOSED, Ordering::AcqRel) & ENTERED;
+        for index in entered + 1..self.threads() {
+            let next = catch_unwind(AssertUnwindSafe(|| f(index)));
+            own = own.and(next);
+        }
+        wait(shared.spin, || shared.left.load(Ordering::Acquire) == entered);
         let theirs = shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(guard);
         if let Err(panic) = own {
@@ -148,7 +175,7 @@ impl Drop for Pool {
             return;
         }
         self.shared.stop.store(true, Ordering::Relaxed);
-        self.shared.epoch.fetch_add(1, Ordering::Release);
+        self.shared.gate.fetch_add(ONE_JOB, Ordering::Release);
         for worker in self.workers.drain(..) {
             worker.thread().unpark();
             // A worker catches the panics of its jobs, so there is nothing to learn from joining it.
@@ -178,23 +205,30 @@ fn wait(spin: Duration, done: impl Fn() -> bool) {
     }
 }
 
-/// The life of a worker: wait for a job, run it, report.
-fn work(shared: &Shared, index: usize) {
+/// The life of a worker: wait for a job, run it unless it is closed, report.
+fn work(shared: &Shared) {
     let mut seen = 0;
     loop {
-        wait(shared.spin, || shared.epoch.load(Ordering::Acquire) != seen);
-        seen = seen.wrapping_add(1);
+        wait(shared.spin, || shared.gate.load(Ordering::Acquire) / ONE_JOB != seen);
         if shared.stop.load(Ordering::Relaxed) {
             return;
         }
-        // SAFETY: the caller wrote the cell before it raised `epoch`, and does not touch it while `running` > 0.
-        let Some((job, caller)) = (unsafe { (*shared.job.get()).clone() }) else { continue };
-        // SAFETY: the closure lives until `running` is zero, which needs the decrement below.
+        let entered = shared.enter();
+        let (Ok(gate) | Err(gate)) = entered;
+        seen = gate / ONE_JOB;
+        if entered.is_err() {
+            continue;
+        }
+        // SAFETY: the caller wrote the cell before it opened the gate, and waits for this thread to leave before it does again.
+        let cell = unsafe { (*shared.job.get()).clone() };
+        let Some((job, caller)) = cell else { unreachable!("an open gate has a job") };
+        let index = (gate & ENTERED) + 1;
+        // SAFETY: the closure lives until this thread has left.
         let result = catch_unwind(AssertUnwindSafe(|| unsafe { (*job.0)(index) }));
         if let Err(panic) = result {
             shared.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
         }
-        if shared.running.fetch_sub(1, Ordering::Release) == 1 {
+        if shared.leave() {
             caller.unpark();
         }
     }

@@ -475,4 +475,12 @@ impl<P: Products> Simd for Neon<P> {
             unsafe { asm!("prfm pldl1keep, [{at}]", at = in(reg) at, options(nomem, nostack, preserves_flags)) }
         }
     }
+    #[inline(always)]
+    fn prefetch_far<T>(self, x: &[T], ahead: usize) {
+        for line in (0..size_of_val(x)).step_by(64) {
+            let at = x.as_ptr().addr().wrapping_add(ahead + line);
+            // SAFETY: a hint; it neither reads nor faults.
+            unsafe { asm!("prfm pldl2keep, [{at}]", at = in(reg) at, options(nomem, nostack, preserves_flags)) }
+        }
+    }
 }

@@ -457,4 +457,6 @@ impl Simd for Scalar {
 
     #[inline(always)]
     fn prefetch<T>(self, _x: &[T], _ahead: usize) {}
+    #[inline(always)]
+    fn prefetch_far<T>(self, _x: &[T], _ahead: usize) {}
 }

@@ -6,6 +6,11 @@
 /// How many 32-bit numbers a vector holds.
 pub const LANES: usize = 16;
 
+/// How far ahead of its use a stream is asked for: from memory into the second-level cache, and from there into the
+/// first. Either alone costs decode a fifth to a tenth of its speed.
+const FAR_BYTES: usize = 4 * 1024;
+const NEAR_BYTES: usize = 1024;
+
 /// Work to run with an instruction set. `run` must be `#[inline(always)]`, as must all that it calls with `simd`, and
 /// closures must not capture vectors: only what is inlined gets the instruction set's code.
 pub trait Kernel {
@@ -250,8 +255,17 @@ pub trait Simd: Copy + Send + Sync + 'static {
 
     /// Asks for the cache lines `ahead` bytes after those of `x`; they need not exist.
     fn prefetch<T>(self, x: &[T], ahead: usize);
+    /// As `prefetch`, into the second-level cache, which can wait for more lines at once.
+    fn prefetch_far<T>(self, x: &[T], ahead: usize);
 
     // Made of the above, unless an instruction set knows better.
+
+    /// Asks for what follows `x`, which is part of a long stream that is read once.
+    #[inline(always)]
+    fn prefetch_stream<T>(self, x: &[T]) {
+        self.prefetch(x, NEAR_BYTES);
+        self.prefetch_far(x, FAR_BYTES);
+    }
 
     /// All lanes the half float `x`.
     #[inline(always)]

@@ -9,6 +9,9 @@ use crate::error::Result;
 use crate::isa::{Isa, Kernel, Pool, Simd};
 use crate::model::memory::out_of_memory;
 
+/// Bytes that a thread reads one after the other.
+const PIECE_BYTES: usize = 8 << 20;
+
 /// Independent sums, so that no multiplication waits for the one before; as many as registers hold.
 const fn sums<S: Simd>() -> usize {
     if S::TILE_ROWS > 1 { 12 } else { 6 }
@@ -33,18 +36,13 @@ pub fn int8_peak(pool: &Pool, isa: Isa) -> f64 {
     }
 }
 
-/// Bytes per second at which all threads of the pool read `bytes` together, each a part of its own: the bound of decode,
-/// if `bytes` is much larger than the caches.
-pub fn read_bandwidth(pool: &Pool, isa: Isa, bytes: &[u8]) -> f64 {
-    let part = (bytes.len() / pool.threads()).next_multiple_of(64).max(64);
-    let parts: Vec<&[u8]> = bytes.chunks(part).collect();
+/// Bytes per second at which all threads of the pool read `slices` together, once: the bound of decode, if they are much
+/// larger than the caches.
+pub fn read_bandwidth(pool: &Pool, isa: Isa, slices: &[&[u8]]) -> f64 {
+    let pieces: Vec<&[u8]> = slices.iter().flat_map(|bytes| bytes.chunks(PIECE_BYTES)).collect();
     let start = Instant::now();
-    pool.run(&|thread| {
-        if let Some(bytes) = parts.get(thread) {
-            isa.run(Read { bytes });
-        }
-    });
-    bytes.len() as f64 / start.elapsed().as_secs_f64()
+    pool.each(pieces.len(), &|i| isa.run(Read { bytes: pieces[i] }));
+    slices.iter().map(|bytes| bytes.len()).sum::<usize>() as f64 / start.elapsed().as_secs_f64()
 }
 
 /// Memory to measure [`read_bandwidth`] with: every page written, and in large pages where the system has them, as model
@@ -124,10 +122,7 @@ impl Kernel for Read<'_> {
         let mut all = [simd.splat_byte(0); 4];
         let (lines, _) = self.bytes.as_chunks::<256>();
         for lines in lines {
-            simd.prefetch(&lines[..64], 4096);
-            simd.prefetch(&lines[64..128], 4096);
-            simd.prefetch(&lines[128..192], 4096);
-            simd.prefetch(&lines[192..], 4096);
+            simd.prefetch_stream(lines);
             for (i, all) in all.iter_mut().enumerate() {
                 *all = simd.xor(*all, simd.load_bytes(&lines[64 * i..]));
             }
@@ -149,7 +144,7 @@ mod tests {
         let bytes = memory(100_000).unwrap();
         for isa in Isa::available() {
             assert!(int8_peak(&pool, isa).is_normal());
-            assert!(read_bandwidth(&pool, isa, &bytes).is_normal());
+            assert!(read_bandwidth(&pool, isa, &[&bytes]).is_normal());
         }
     }
 }

@@ -6,9 +6,6 @@ use super::activations::TokenSpan;
 use crate::formats::packed::{Packed, Zero, offset};
 use crate::isa::{Kernel, Panel, Simd};
 
-/// How far ahead of its use memory is asked for: near enough that the hardware, which does not look past a page, helps.
-const AHEAD_BYTES: usize = 2 * 1024;
-
 /// Bytes of the largest span of any format.
 const LARGEST_SPAN: usize = 8 * 34;
 
@@ -61,7 +58,7 @@ fn multiply<S: Simd, P: Packed, const N: usize>(
     let rest = spans.remainder();
     let mut x = x.chunks_exact(tokens);
     for (span, x) in spans.zip(&mut x) {
-        simd.prefetch(span, AHEAD_BYTES);
+        simd.prefetch_stream(span);
         add_span::<S, P, N>(simd, span, &x[first..first + N], &mut sums);
     }
     if let (false, Some(x)) = (rest.is_empty(), x.next()) {

@@ -12,7 +12,7 @@ use crate::formats::{self, Format};
 use crate::isa::{Isa, LANES, Panel, Panels, Pool};
 
 /// Bytes of weights in the smallest piece of work for products with few tokens.
-const PIECE_BYTES: usize = 64 * 1024;
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// Bytes of weights, times tokens, below which another thread is not worth waking.
 const PARALLEL_FROM_BYTES: usize = 32 * 1024;

@@ -237,19 +237,20 @@ impl<const KIND: usize, const M: usize, const N: usize> Kernel for TileProduct<'
                 }
             }
             for (s, (tile, sums)) in tiles.iter().zip(sums.chunks_exact_mut(N * M * LANES)).enumerate() {
-                let mut totals = [[simd.splat(0.0); M]; N];
+                simd.prefetch(sums, 0);
+                let mut totals = if fits_words {
+                    multiply_whole::<S, KIND, M, N>(simd, tile, x, &starts)
+                } else {
+                    multiply::<S, KIND, M, N>(simd, tile, x, &starts)
+                };
+                // Only now: earlier they would be waited for, and take registers.
                 if !is_first {
                     for t in 0..N {
                         for m in 0..M {
-                            totals[t][m] = simd.load(&sums[(t * M + m) * LANES..]);
+                            totals[t][m] = simd.add(totals[t][m], simd.load(&sums[(t * M + m) * LANES..]));
                         }
                     }
                 }
-                let totals = if fits_words {
-                    multiply_whole::<S, KIND, M, N>(simd, tile, x, &starts, totals)
-                } else {
-                    multiply::<S, KIND, M, N>(simd, tile, x, &starts, totals)
-                };
                 for t in 0..N {
                     if let Some(out) = &mut out {
                         let row = &mut out.row(first_token + i * N + t)[s * M * LANES..][..M * LANES];
@@ -267,17 +268,16 @@ impl<const KIND: usize, const M: usize, const N: usize> Kernel for TileProduct<'
     }
 }
 
-/// `totals + w x` for one tile of rows and one of tokens.
+/// `w x` for one tile of rows and one of tokens.
 #[inline(always)]
 fn multiply<S: Simd, const KIND: usize, const M: usize, const N: usize>(
     simd: S,
     w: &Tile,
     x: TokenTiles,
     starts: &[i32; MOST_GROUPS * MOST_TOKENS],
-    totals: [[S::F32; M]; N],
 ) -> [[S::F32; M]; N] {
     let kind = const { Kind::from_bits(KIND) };
-    let mut floats = if kind.is_fine() { totals } else { [[simd.splat(0.0); M]; N] };
+    let mut floats = [[simd.splat(0.0); M]; N];
     for group in 0..SPAN / kind.group {
         let products = multiply_group::<S, KIND, M, N>(simd, w, x, starts, group);
         let x_scales = if kind.is_fine() { &x.scales[group * N..][..N] } else { &[] };
@@ -307,7 +307,7 @@ fn multiply<S: Simd, const KIND: usize, const M: usize, const N: usize>(
     if !kind.is_fine() {
         for t in 0..N {
             for m in 0..M {
-                floats[t][m] = simd.mul_add(floats[t][m], simd.splat(x.scales[t]), totals[t][m]);
+                floats[t][m] = simd.mul(floats[t][m], simd.splat(x.scales[t]));
             }
         }
     }
@@ -321,7 +321,6 @@ fn multiply_whole<S: Simd, const KIND: usize, const M: usize, const N: usize>(
     w: &Tile,
     x: TokenTiles,
     starts: &[i32; MOST_GROUPS * MOST_TOKENS],
-    mut totals: [[S::F32; M]; N],
 ) -> [[S::F32; M]; N] {
     let kind = const { Kind::from_bits(KIND) };
     let mut sums = [[simd.splat_i32(0); M]; N];
@@ -346,10 +345,10 @@ fn multiply_whole<S: Simd, const KIND: usize, const M: usize, const N: usize>(
     }
     for t in 0..N {
         for m in 0..M {
-            totals[t][m] = simd.mul_add(floats[t][m], simd.splat(x.scales[t]), totals[t][m]);
+            floats[t][m] = simd.mul(floats[t][m], simd.splat(x.scales[t]));
         }
     }
-    totals
+    floats
 }
 
 /// The sums of products of one group.

@@ -8,9 +8,6 @@ use crate::isa::{Kernel, LANES, Panel, Simd};
 /// Tokens that stay in the second-level cache while a panel of rows meets them.
 const TOKEN_BLOCK: usize = 32;
 
-/// How far ahead of its use memory is asked for.
-const AHEAD_BYTES: usize = 4 * 1024;
-
 /// A float format.
 pub(super) trait Floats: 'static {
     /// Bytes of a value.
@@ -124,7 +121,7 @@ impl<F: Floats> FloatRows<'_, F> {
                 add::<S, F, R, T>(simd, &w, &x, k + u * LANES, &mut sums[u]);
             }
             for w in w {
-                simd.prefetch(&w[k * F::BYTES..][..U * LANES * F::BYTES], AHEAD_BYTES);
+                simd.prefetch_stream(&w[k * F::BYTES..][..U * LANES * F::BYTES]);
             }
             k += U * LANES;
         }

@@ -59,7 +59,7 @@ impl<'a> Segment<'a> {
     }
 }
 
-/// Buffers and threads of one session's forward pass, allocated once.
+/// Buffers and threads of one session's forward pass, allocated once and touched as far as chunks are long.
 pub(crate) struct Decoder {
     pub(crate) pool: Pool,
     isa: Isa,
@@ -88,7 +88,7 @@ impl Decoder {
         let chunk = chunk_length(config, batch).min(context_length).max(1);
         let factors = model.weights.rope_factors.for_context(context_length, config.rope.original_context_length);
         let local_rope = config.local_rope.clone().map(|rope| RopeTable::new(rope, None, chunk)).transpose()?;
-        let floats = |columns: usize| memory::zeros(chunk * columns, "scratch");
+        let floats = |columns: usize| memory::reserve(chunk * columns, "scratch");
         let pool = Pool::new(threads);
         let group = config.head_count / config.head_count_kv;
         Ok(Self {
@@ -121,7 +121,7 @@ impl Decoder {
     pub(crate) fn size_bytes(&self) -> usize {
         let buffers =
             [&self.x, &self.normed, &self.queries, &self.keys, &self.values, &self.attended, &self.gate, &self.up];
-        let floats: usize = buffers.iter().map(|buffer| size_of_val(&buffer[..])).sum();
+        let floats: usize = buffers.iter().map(|buffer| 4 * buffer.capacity()).sum();
         let local = self.local_rope.as_ref().map_or(0, RopeTable::size_bytes);
         floats + self.rope.size_bytes() + local + self.attention.size_bytes()
     }
@@ -170,6 +170,22 @@ impl Decoder {
         Ok(normed)
     }
 
+    /// Makes the buffers long enough for so many tokens, at most a chunk.
+    fn grow(&mut self, config: &Config, count: usize) {
+        for (buffer, columns) in [
+            (&mut self.x, config.embedding_length),
+            (&mut self.normed, config.embedding_length),
+            (&mut self.queries, config.query_length()),
+            (&mut self.keys, config.key_length()),
+            (&mut self.values, config.key_length()),
+            (&mut self.attended, config.query_length()),
+            (&mut self.gate, config.feed_forward_length),
+            (&mut self.up, config.feed_forward_length),
+        ] {
+            buffer.resize(buffer.len().max(count * columns), 0.0);
+        }
+    }
+
     /// Moves the wanted rows of `x` and `queries` to the front; gives how many there are.
     fn keep_wanted(&mut self, config: &Config, segments: &[Segment]) -> usize {
         let (mut from, mut to) = (0, 0);
@@ -210,6 +226,7 @@ impl Decoder {
         let config = &model.config;
         let matrix = model.weights.token_embedding.matrix(&model.gguf);
         let tokens: Vec<u32> = segments.iter().flat_map(|segment| segment.tokens).copied().collect();
+        self.grow(config, tokens.len());
         let x = &mut self.x[..tokens.len() * config.embedding_length];
         rows(&self.pool, x, config.embedding_length, &|token, x| {
             dequantize_row(&matrix, tokens[token] as usize, x);

@@ -203,6 +203,26 @@ impl Candidates {
     }
 }
 
+/// What [`Candidates::best`] is of all tokens with these logits.
+pub(super) fn best_of(logits: &[f32]) -> u32 {
+    const RUN: usize = 256; // short enough to be in the cache when it is searched
+    let (mut best, mut best_run) = (i32::MIN, 0);
+    for (run, logits) in logits.chunks(RUN).enumerate() {
+        let most = logits.iter().fold(i32::MIN, |most, &logit| most.max(order_of(logit)));
+        if most > best {
+            (best, best_run) = (most, run);
+        }
+    }
+    let place = logits.chunks(RUN).nth(best_run).and_then(|run| run.iter().position(|&x| order_of(x) == best));
+    place.map_or(0, |place| (best_run * RUN + place) as u32)
+}
+
+/// An integer that is larger for likelier logits, as [`f32::total_cmp`] orders them.
+fn order_of(logit: f32) -> i32 {
+    let bits = sanitize(logit).to_bits().cast_signed();
+    bits ^ ((bits >> 31).cast_unsigned() >> 1).cast_signed()
+}
+
 fn sanitize(logit: f32) -> f32 {
     if logit.is_nan() { f32::NEG_INFINITY } else { logit.min(f32::MAX) }
 }

@@ -11,7 +11,7 @@ mod random;
 pub use options::{Mirostat, SamplerOptions};
 
 use crate::Result;
-use candidates::Candidates;
+use candidates::{Candidates, best_of};
 use penalties::Penalties;
 use random::Random;
 
@@ -61,6 +61,9 @@ impl Sampler {
     /// Chooses a token; `logits` has one value per token of the vocabulary and is not empty. NaN is never chosen.
     pub fn sample(&mut self, logits: &[f32]) -> u32 {
         let options = &self.options;
+        if options.temperature <= 0.0 && options.logit_bias.is_empty() && self.penalties.are_off() {
+            return best_of(logits);
+        }
         let candidates = &mut self.candidates;
         candidates.set(logits);
         for &(token, bias) in &options.logit_bias {

@@ -25,6 +25,10 @@ impl Penalties {
         Self { repeat, frequency, presence, last_n, window: VecDeque::new(), counts: HashMap::new() }
     }
 
+    pub(super) fn are_off(&self) -> bool {
+        self.last_n == 0
+    }
+
     pub(super) fn accept(&mut self, token: u32) {
         if self.last_n == 0 {
             return;

@@ -32,6 +32,19 @@ fn greedy_takes_the_best_token_and_of_equal_ones_the_smallest() {
 }
 
 #[test]
+fn greedy_takes_the_same_token_whether_or_not_others_are_changed() {
+    let values = [-0.0, 0.0, f32::NAN, f32::INFINITY, f32::MAX, f32::NEG_INFINITY, -1.5, 1.5, f32::MIN_POSITIVE];
+    let changed = SamplerOptions { logit_bias: vec![(u32::MAX, 1.0)], ..SamplerOptions::greedy() };
+    for length in (1..40).chain([255, 256, 257, 511, 512, 513, 2048]) {
+        for step in 1..30 {
+            let logits: Vec<f32> = (0..length).map(|i| values[(i * step + i / 7) % values.len()]).collect();
+            let expected = sampler(changed.clone()).sample(&logits);
+            assert_eq!(sampler(SamplerOptions::greedy()).sample(&logits), expected, "{length} logits, step {step}");
+        }
+    }
+}
+
+#[test]
 fn each_filter_keeps_exactly_its_tokens() {
     let base = SamplerOptions::default;
     let logits = logits(&SHARES);

@@ -62,6 +62,35 @@ fn with_few_tokens_the_logits_are_those_of_each_token_alone() {
     }
 }
 
+/// The likeliest token.
+fn greedy(logits: &[f32]) -> u32 {
+    (0..).zip(logits).max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(token, _)| token)
+}
+
+#[test]
+fn guesses_are_kept_up_to_the_first_wrong_one_and_change_no_token() {
+    let Some(model) = model() else { return };
+    let mut plain = session(&model, options(CacheFormat::F16));
+    let mut text = vec![PROMPT[39]];
+    plain.evaluate(&PROMPT[..39], Logits::None, &never).unwrap();
+    for i in 0..9 {
+        text.extend(plain.verify(&text[i..], &[], &never, greedy).unwrap());
+    }
+    for right in 0..=7 {
+        let mut guessing = session(&model, options(CacheFormat::F16));
+        guessing.evaluate(&PROMPT[..39], Logits::None, &never).unwrap();
+        let mut guesses = text[1..8].to_vec();
+        for wrong in &mut guesses[right..] {
+            *wrong ^= 1;
+        }
+        let chosen = guessing.verify(&text[..1], &guesses, &never, greedy).unwrap();
+        assert_eq!(chosen, text[1..right + 2]);
+        assert_eq!(guessing.tokens(), [&PROMPT[..39], &text[..=right]].concat());
+        let next = guessing.verify(&chosen[right..], &[], &never, greedy).unwrap();
+        assert_eq!(next, text[right + 2..right + 3]);
+    }
+}
+
 #[test]
 fn long_contexts_are_split_without_a_trace_in_the_logits() {
     let Some(model) = model() else { return };

@@ -207,6 +207,11 @@ impl Tokenizer {
         self.special.end_of_generation.binary_search(&token).is_ok()
     }
 
+    /// The tokens that end a generation, in order.
+    pub fn ends(&self) -> &[u32] {
+        &self.special.end_of_generation
+    }
+
     /// Whether the token is control or unknown: shown only when asked for.
     pub fn is_special(&self, token: u32) -> bool {
         self.vocabulary.is(token, kind::HIDDEN)

@@ -70,9 +70,6 @@ class CallersDrafter:
         draft_model: called as `draft_model(tokens)`.
     """
 
-    is_free = False
-    likeness = 0
-
     def __init__(self, draft_model: Callable[[Tokens], npt.NDArray[np.intc]]) -> None:
         self._draft_model = draft_model
         self._np = require_numpy("draft_model")

@@ -46,7 +46,8 @@ class Answer:
         self._engine = engine
         self._tokens = self._window = prompt  # the window is what the context holds of them: all, until it is full
         self._prompt_tokens = len(prompt)
-        room = engine.context_length - len(prompt)
+        self._context_length = engine.context_length
+        room = self._context_length - len(prompt)
         if options.context_shift:
             room = LARGEST
         self._limit = room if options.max_tokens is None else min(options.max_tokens, room)
@@ -60,7 +61,9 @@ class Answer:
         self._should_stop = should_stop
         self._top_logprobs = min(options.top_logprobs, engine.vocabulary_size) if options.logprobs else None
         self._text = _core.TextStream(list(options.stop))
-        self._speculation = engine.speculation() if adjust is None and should_stop is None else None
+        sees_logits = adjust is not None or should_stop is not None
+        self._speculation = None if sees_logits else engine.speculation(prompt)
+        self._drafter = None if self._speculation is None else engine.drafter()
         self._sampled: deque[Sampled] = deque()  # tokens that no piece tells of yet
         self._sampler = options.sampler()
         self._finish_reason: FinishReason | None = None
@@ -150,49 +153,61 @@ class Answer:
         """The next token; None if the answer ended without one."""
         started_s = time.perf_counter()
         session = self._engine.session
-        guesses = self._go_on(session, held_all_along) if self._is_started else self._prefill(session)
-        if self._limit == 0:
-            return self._end("length")
-        if self._should_stop is not None and self._should_stop(self._tokens, session.logits()):
-            return self._end("stop")
-        self._sample(session, guesses)
+        is_first = not self._is_started
+        tokens = self._begin() if is_first else self._go_on(session, held_all_along)
+        reason = self._evaluate(session, tokens)
         now_s = time.perf_counter()
-        if self._first_token_s == 0.0:
+        if is_first:
+            self._is_started = True
+            self._evaluated, self._prefill_s = len(tokens), now_s - started_s
+        if reason is not None:
+            return self._end(reason)
+        if is_first:
             self._first_token_s = now_s - self._started_s
         else:
             self._decode_s += now_s - started_s
         return self._show(*self._sampled.popleft())
 
-    def _prefill(self, session: _core.Session) -> list[int]:
-        started_s = time.perf_counter()
+    def _begin(self) -> list[int]:
+        """The tokens of the prompt that have to be evaluated."""
         self._cached = self._engine.begin(self._tokens, self._namespace)
-        session.evaluate(self._tokens[self._cached :])
-        self._evaluated = len(self._tokens) - self._cached
-        self._prefill_s = time.perf_counter() - started_s
-        self._is_started = True
-        return []
+        return self._tokens[self._cached :]
 
     def _go_on(self, session: _core.Session, held_all_along: bool) -> list[int]:
-        """Evaluates the last token, and guesses behind it, which it gives."""
-        room = self._engine.context_length - len(self._window)
-        if room < 0:
+        """The token that was sampled last, and those before it that the session has lost."""
+        if len(self._window) > self._context_length:
             if held_all_along:
                 self._keep_prompt()
             self._is_kept = True  # or never will be: the session is about to begin otherwise
             self._drop_older_half()
             held_all_along = False
-        start = len(self._window) - 1 if held_all_along else session.reuse(self._window)
-        last = self._window[start:]
-        if self._speculation is None or len(last) > 1:
-            session.evaluate(last)
-            return []
-        left = self._limit - (len(self._tokens) - self._prompt_tokens)
-        started_s = time.perf_counter()
-        guesses = self._speculation.propose(self._tokens, min(left - 1, room), self._engine.vocabulary_size)
-        guessed_s = time.perf_counter()
-        session.evaluate(last + guesses, all_logits=True)
-        self._speculation.took(1 + len(guesses), time.perf_counter() - guessed_s, guessed_s - started_s)
-        return guesses
+        return self._window[-1:] if held_all_along else self._window[session.reuse(self._window) :]
+
+    def _evaluate(self, session: _core.Session, tokens: list[int]) -> FinishReason | None:
+        """Evaluates tokens and samples what follows them, one token or more; says why if nothing is to follow."""
+        if self._limit > 0 and self._adjust is None and self._should_stop is None:
+            self._sampled.extend(self._advance(session, tokens))
+            return None
+        session.evaluate(tokens)
+        if self._limit == 0:
+            return "length"
+        if self._should_stop is not None and self._should_stop(self._tokens, session.logits()):
+            return "stop"
+        adjusted = None if self._adjust is None else self._adjust(self._tokens, session.logits())
+        self._sampled.append(session.sample(self._sampler, top_logprobs=self._top_logprobs, logits=adjusted))
+        return None
+
+    def _advance(self, session: _core.Session, tokens: list[int]) -> list[Sampled]:
+        speculation = self._speculation
+        if speculation is None or not self._is_started or len(tokens) > 1:
+            return session.advance(tokens, self._sampler, self._top_logprobs, speculation)
+        left = self._prompt_tokens + self._limit - len(self._tokens)
+        most = min(left - 1, self._context_length - len(self._window))
+        guesses = None
+        if self._drafter is not None:
+            count = speculation.ask(most)
+            guesses = self._drafter.propose(self._tokens, count) if count else []
+        return session.advance(tokens, self._sampler, self._top_logprobs, speculation, most, guesses)
 
     def _drop_older_half(self) -> None:
         """Makes room in a full context. What is left after the kept tokens is evaluated again, at its new positions."""
@@ -201,19 +216,6 @@ class Answer:
         self._window = self._window[:keep] + self._window[keep + dropped :]
         self._dropped += dropped
         self._newly_dropped += dropped
-
-    def _sample(self, session: _core.Session, guesses: list[int]) -> None:
-        """Samples the next token, and the one behind it for every guess that was right."""
-        for row in range(len(guesses) + 1):
-            adjusted = None if self._adjust is None else self._adjust(self._tokens, session.logits())
-            sampled = session.sample(self._sampler, top_logprobs=self._top_logprobs, logits=adjusted, row=row)
-            self._sampled.append(sampled)
-            if row == len(guesses) or sampled[0] != guesses[row] or self._engine.tokenizer.is_end(sampled[0]):
-                break
-        if self._speculation is not None:
-            self._speculation.saw(guesses, [token for token, _, _ in self._sampled])
-        if len(self._sampled) <= len(guesses):
-            session.truncate(len(self._window) + len(self._sampled) - 1)
 
     def _show(self, token: int, logprob: float | None, top: list[tuple[int, float]]) -> Piece | None:
         """The piece of a sampled token; None if it ends the answer without further text."""

@@ -1,9 +1,9 @@
-"""A small model that guesses for a large one."""
+"""Guesses that the core does not find in the text by itself: those of a small model, for a large one."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from edgewise.engine.models import resolve
 from edgewise.engine.protocol import GenerateOptions
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from edgewise.engine.native import NativeEngine
 
 GREEDY = GenerateOptions(temperature=0.0)
+
+
+class Drafter(Protocol):
+    """Guesses how a text goes on."""
+
+    def propose(self, tokens: Sequence[int], count: int) -> list[int]:
+        """Up to `count` tokens behind `tokens`, which continue those of the call before: one answer, one drafter."""
 
 
 def open_draft_model(name: str, target: NativeEngine, config: EngineConfig) -> NativeEngine:
@@ -50,9 +57,6 @@ class DraftModel:
     Args:
         engine: the small model; the drafters of several answers may share it.
     """
-
-    is_free = False
-    likeness = 0
 
     def __init__(self, engine: NativeEngine) -> None:
         self._engine = engine

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewise import _core
+from edgewise.background import Background
 from edgewise.config import LARGEST
 from edgewise.engine.answer import Answer
 from edgewise.engine.draft_model import DraftModel, open_draft_model
 from edgewise.engine.prompt_cache import PromptCache
 from edgewise.engine.protocol import Engine, GenerateOptions
-from edgewise.engine.speculation import Controller, NGramDrafter, Speculation
 from edgewise.engine.turns import Turns
 from edgewise.errors import ContextFull, InvalidArgument
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from edgewise.config import EngineConfig
-    from edgewise.engine.speculation import Drafter
+    from edgewise.engine.draft_model import Drafter
 
 
 class NativeEngine(Engine):
@@ -46,7 +46,7 @@ class NativeEngine(Engine):
         self._path = path
         self._file = _core.ModelFile(str(path))
         self.model = _core.Model(self._file)
-        self.tokenizer = _core.Tokenizer(self._file)
+        tokenizer = Background(lambda: _core.Tokenizer(self._file))
         self._session: _core.Session | None = _core.Session(
             self.model,
             context_length=config.context_for(self.model.context_length),
@@ -57,14 +57,16 @@ class NativeEngine(Engine):
             threads=min(config.threads, LARGEST),
             sequences=config.sequences,
         )
+        self.tokenizer = tokenizer.result()
         self._prompt_cache: PromptCache | None = None
         if config.prompt_cache_bytes != 0:
             self.cache_prompts(config.prompt_folder(), config.prompt_cache_bytes)
         self._turns = Turns()
-        self._draft: Callable[[], Speculation] | None = None
+        self._controller: _core.Controller | None = None
+        self._make_drafter: Callable[[], Drafter] | None = None
         self._draft_engine: NativeEngine | None = None
         if config.draft == "ngram":
-            self.draft_with(NGramDrafter)
+            self._controller = _core.Controller()
         elif config.draft != "off":
             draft_engine = self._draft_engine = open_draft_model(config.draft, self, config)
             self.draft_with(lambda: DraftModel(draft_engine))
@@ -111,14 +113,17 @@ class NativeEngine(Engine):
         """Who may use the session now."""
         return self._turns
 
-    def speculation(self) -> Speculation | None:
+    def speculation(self, prompt: Sequence[int]) -> _core.Speculation | None:
         """What guesses the next tokens of an answer; none if that is off."""
-        return self._draft() if self._draft is not None else None
+        return None if self._controller is None else _core.Speculation(self._controller, self.tokenizer, prompt)
+
+    def drafter(self) -> Drafter | None:
+        """Where an answer's guesses come from; None if the text itself is all."""
+        return None if self._make_drafter is None else self._make_drafter()
 
     def draft_with(self, make: Callable[[], Drafter]) -> None:
-        """Lets another drafter guess; `make` is called for each answer."""
-        controller = Controller(is_free=make().is_free)
-        self._draft = lambda: Speculation(make(), controller)
+        """Lets a drafter guess; `make` is called for each answer."""
+        self._controller, self._make_drafter = _core.Controller(), make
 
     def cache_prompts(self, folder: Path | None, size_bytes: int | None = None) -> None:
         """Keeps prompts on disk from now on, in a folder that is made where it is not there, or no longer if None.

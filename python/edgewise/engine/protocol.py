@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
@@ -111,7 +111,7 @@ class GenerateOptions:
     @property
     def chosen_seed(self) -> int:
         """The seed; a new random one where none was given or any will do."""
-        return secrets.randbits(32) if self.seed in (None, *ANY_SEED) else int(self.seed or 0)
+        return int.from_bytes(os.urandom(4), "little") if self.seed in (None, *ANY_SEED) else int(self.seed or 0)
 
     def sampler(self) -> _core.Sampler:
         """The core's sampler with these options.
