@@ -7,6 +7,7 @@ import argparse
 import os
 import random
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,10 +16,17 @@ from typing import Any
 
 import edgewise
 from edgewise import ContextFull, EngineConfig, GenerateOptions, Llama
+from edgewise.engine.native import NativeEngine
 from speed.quality_models import DEMO
 
 WARM_UP_ROUNDS = 3
 """Rounds of all activities before memory is sampled: caches fill, allocators find their size."""
+
+DISK_BYTES = 4_000_000
+"""What prompts on disk may take: some, so that they give way to each other."""
+
+ROUNDS_PER_WRITE = 8
+"""Prompts go to disk in one of so many rounds, to spare it."""
 
 MOST_GROWTH_BYTES = 4_000_000
 
@@ -38,14 +46,8 @@ def main() -> None:
     parser.add_argument("--most-growth", type=int, default=MOST_GROWTH_BYTES, metavar="BYTES")
     arguments = parser.parse_args()
 
-    load = Load(random.Random(1))
-    for _ in range(WARM_UP_ROUNDS):
-        load.round()
-    samples = [resident_bytes()]
-    end = time.monotonic() + 60 * arguments.minutes
-    while time.monotonic() < end or len(samples) < 4:
-        load.round()
-        samples.append(resident_bytes())
+    with tempfile.TemporaryDirectory() as folder:
+        samples, load = _measured(arguments.minutes, folder)
     growth = growth_bytes(samples)
     print(
         f"{load.answers} answers, {load.tokens} tokens, {len(samples)} samples in {arguments.minutes:g} minutes; "
@@ -55,24 +57,46 @@ def main() -> None:
     sys.exit(growth > arguments.most_growth)
 
 
+def _measured(minutes: float, folder: str) -> tuple[list[int], "Load"]:
+    """Sizes of resident memory in bytes, one per round, and what was done."""
+    load = Load(random.Random(1), folder)
+    for _ in range(WARM_UP_ROUNDS):
+        load.round()
+    samples = [resident_bytes()]
+    end = time.monotonic() + 60 * minutes
+    while time.monotonic() < end or len(samples) < 4:
+        load.round()
+        samples.append(resident_bytes())
+    load.close()
+    return samples, load
+
+
 class Load:
     """What a program does with models all day.
 
     Args:
         chance: chooses questions and where to stop.
+        folder: where prompts are kept.
     """
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, folder: str) -> None:
         self.answers = 0
         self.tokens = 0
+        self._rounds = 0
         self._chance = chance
         self._llama = Llama(model_path=str(DEMO), n_ctx=512, verbose=False)
-        self._engine = edgewise.open(DEMO, EngineConfig(context_length=256))
+        self._engine = NativeEngine(DEMO, EngineConfig(context_length=256, sequences=3, prompt_cache_bytes=0))
+        self._keeping = NativeEngine(
+            DEMO, EngineConfig(context_length=512, cache_folder=folder, prompt_cache_bytes=DISK_BYTES)
+        )
         self._activities: Sequence[Callable[[], None]] = (
             self._chat,
             self._cancelled_chat,
             self._completions,
             self._interleaved_answers,
+            self._several_sequences,
+            self._shifted_context,
+            self._prompt_on_disk,
             self._prompt_that_does_not_fit,
             self._opened_again,
         )
@@ -81,6 +105,12 @@ class Load:
         """Every activity once."""
         for activity in self._activities:
             activity()
+        self._rounds += 1
+
+    def close(self) -> None:
+        """Close what is open."""
+        for engine in (self._llama, self._engine, self._keeping):
+            engine.close()
 
     def _chat(self) -> None:
         """Turns that share their beginning."""
@@ -116,6 +146,37 @@ class Load:
             self.tokens += sum(next(answer, None) is not None for answer in (first, second))
         self.tokens += sum(1 for _ in first)
         self.answers += 2
+
+    def _several_sequences(self) -> None:
+        """Texts that are evaluated together and end at different times."""
+        sampler = GenerateOptions(seed=self._chance.randrange(1 << 31)).sampler()
+        with self._engine.exclusive() as session:
+            texts = [session.begin(self._engine.tokenize(self._question()))[0] for _ in range(2)]
+            work = [[self._chance.randrange(10, self._engine.vocabulary_size)] for _ in texts]
+            for step in range(8):
+                session.step([(text, tokens, "last") for text, tokens in zip(texts, work, strict=True)])
+                work = [[session.sample(sampler, sequence=text)[0]] for text in texts]
+                self.tokens += len(texts)
+                if step == 4:
+                    session.end(texts.pop())
+                    work.pop()
+            session.end(texts.pop())
+        self.answers += 2
+
+    def _shifted_context(self) -> None:
+        """An answer that goes on beyond the context."""
+        options = GenerateOptions(context_shift=True, max_tokens=280, logit_bias=self._no_end())
+        self._count(sum(1 for _ in self._engine.generate(self._question(), options)))
+
+    def _no_end(self) -> dict[int, float]:
+        eos = self._engine.tokenizer.eos
+        return {} if eos is None else {eos: -100.0}
+
+    def _prompt_on_disk(self) -> None:
+        """A long prompt that no other is like."""
+        if self._rounds % ROUNDS_PER_WRITE == 0:
+            prompt = [self._chance.randrange(10, self._keeping.vocabulary_size) for _ in range(300)]
+            self._count(sum(1 for _ in self._keeping.generate(prompt, GenerateOptions(max_tokens=4))))
 
     def _prompt_that_does_not_fit(self) -> None:
         try:

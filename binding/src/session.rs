@@ -129,10 +129,11 @@ impl Session {
         self.with(py, |session| session.tokens_of(SequenceId(sequence)).to_vec())
     }
 
-    fn begin(&self, py: Python<'_>, tokens: Tokens) -> (usize, usize) {
+    #[pyo3(signature = (tokens, namespace = ""))]
+    fn begin(&self, py: Python<'_>, tokens: Tokens, namespace: &str) -> (usize, usize) {
         let Tokens(tokens) = tokens;
         self.with(py, |session| {
-            let (SequenceId(id), cached) = session.begin(&tokens);
+            let (SequenceId(id), cached) = session.begin(&tokens, namespace);
             (id, cached)
         })
     }
@@ -141,9 +142,10 @@ impl Session {
         self.with(py, |session| session.end(SequenceId(sequence)));
     }
 
-    fn reuse(&self, py: Python<'_>, tokens: Tokens) -> usize {
+    #[pyo3(signature = (tokens, namespace = ""))]
+    fn reuse(&self, py: Python<'_>, tokens: Tokens, namespace: &str) -> usize {
         let Tokens(tokens) = tokens;
-        self.with(py, |session| session.reuse(&tokens))
+        self.with(py, |session| session.reuse(&tokens, namespace))
     }
 
     #[pyo3(signature = (length, *, sequence = 0))]

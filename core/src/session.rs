@@ -142,10 +142,10 @@ impl Session {
         &self.options
     }
 
-    /// A new sequence, and how many tokens it begins with: as many of `prompt` as any sequence of this session holds or
-    /// held, but for the last, which has to be evaluated for its logits.
-    pub fn begin(&mut self, prompt: &[u32]) -> (SequenceId, usize) {
-        let id = self.sequences.begin(prompt);
+    /// A new sequence, and how many tokens it begins with: as many of `prompt` as any sequence of this session and of the
+    /// namespace holds or held, but for the last, which has to be evaluated for its logits.
+    pub fn begin(&mut self, prompt: &[u32], namespace: &str) -> (SequenceId, usize) {
+        let id = self.sequences.begin(prompt, namespace);
         (id, self.tokens_of(id).len())
     }
 
@@ -153,16 +153,16 @@ impl Session {
     pub fn end(&mut self, id: SequenceId) {
         self.forget_logits(id);
         if id == Self::MAIN {
-            self.sequences.restart(id, &[]);
+            self.sequences.restart(id, &[], "");
         } else {
             self.sequences.end(id);
         }
     }
 
     /// Lets the main sequence begin anew, as [`Self::begin`] does.
-    pub fn reuse(&mut self, prompt: &[u32]) -> usize {
+    pub fn reuse(&mut self, prompt: &[u32], namespace: &str) -> usize {
         self.forget_logits(Self::MAIN);
-        self.sequences.restart(Self::MAIN, prompt);
+        self.sequences.restart(Self::MAIN, prompt, namespace);
         self.len()
     }
 

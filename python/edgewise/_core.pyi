@@ -252,16 +252,17 @@ class Session:
     def tokens_of(self, sequence: int) -> list[int]:
         """The tokens of a sequence; none if it ended."""
 
-    def begin(self, tokens: Sequence[int]) -> tuple[int, int]:
+    def begin(self, tokens: Sequence[int], namespace: str = "") -> tuple[int, int]:
         """A new sequence: its number, and how many of `tokens` it holds already.
 
-        Those are as many as any sequence of the session holds or held, but for the last, whose logits are wanted.
+        Those are as many as any sequence of the session and of the namespace holds or held, but for the last, whose
+        logits are wanted.
         """
 
     def end(self, sequence: int) -> None:
         """Ends a sequence. What it held serves those that begin alike, until its room is needed."""
 
-    def reuse(self, tokens: Sequence[int]) -> int:
+    def reuse(self, tokens: Sequence[int], namespace: str = "") -> int:
         """Lets the main sequence begin anew, as `begin` does, and says how many tokens it holds."""
 
     def truncate(self, length: int, *, sequence: int = 0) -> None:

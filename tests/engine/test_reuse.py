@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +69,15 @@ def test_llama_finds_the_beginning_of_every_chat_again(story_model: Path, capfd:
     cached = [int(line[1]) for line in lines]
     assert max(cached[: len(OPENINGS)]) <= 1  # the beginning-of-sequence token
     assert min(cached[len(OPENINGS) :]) >= 8
+
+
+def test_a_prompt_is_not_found_from_another_namespace(story_model: Path) -> None:
+    with NativeEngine(story_model, EngineConfig(context_length=512, sequences=2)) as engine:
+
+        def cached(namespace: str) -> int:
+            answer = engine.generate("The cat sat on the mat. " * 9, replace(GREEDY, cache_namespace=namespace))
+            list(answer)
+            return answer.timings.cached_tokens
+
+        assert [cached("ours"), cached("theirs")] == [0, 0]
+        assert cached("ours") > 40

@@ -132,6 +132,12 @@ impl File {
     }
 }
 
+/// A model with so many tokens.
+pub(crate) fn random_model(vocabulary: u64) -> Model {
+    let file = File::new("llama").key("context_length", 2048_u32);
+    file.tensor("token_embd.weight", &[WIDTH, vocabulary]).load().unwrap()
+}
+
 fn gemma3() -> File {
     File::new("gemma3")
         .blocks("attn_q_norm.weight", &[8])
@@ -330,6 +336,29 @@ fn windows_alternate_as_the_pattern_says() {
     let per_block = windowed.key("attention.sliding_window_pattern", [false, true].as_slice());
     assert_eq!(config(per_block.clone()).windows, [None, Some(4)]);
     assert_ne!(per_block.logits(), gemma3().logits());
+}
+
+#[test]
+fn in_windows_too_tokens_of_one_step_get_the_bits_that_each_has_alone() {
+    let file = gemma3().key("attention.sliding_window", 4_u32).key("attention.sliding_window_pattern", 2_u32);
+    let model = Arc::new(file.load().unwrap());
+    let tokens: Vec<u32> = (0..38).map(|i| 3 + i * 7 % 17).collect();
+    for format in [CacheFormat::F32, CacheFormat::F16, CacheFormat::Q8_0] {
+        for length in [1, 3, 30] {
+            let options = SessionOptions { keys: format, values: format, threads: 2, ..SessionOptions::default() };
+            let mut session = Session::new(Arc::clone(&model), options).unwrap();
+            let (before, step) = (&tokens[..length], &tokens[length..length + 8]);
+            session.evaluate(before, Logits::None, &|| false).unwrap();
+            let mut expected = Vec::new();
+            for token in step.chunks(1) {
+                session.evaluate(token, Logits::Last, &|| false).unwrap();
+                expected.extend_from_slice(session.logits());
+            }
+            session.truncate(length);
+            session.evaluate(step, Logits::All, &|| false).unwrap();
+            assert!(session.logits() == expected, "{}, after {length}", format.name());
+        }
+    }
 }
 
 #[test]

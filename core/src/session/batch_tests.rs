@@ -17,12 +17,12 @@ fn last(sequence: SequenceId, tokens: &[u32]) -> Work<'_> {
 
 #[test]
 fn sequences_of_one_step_do_not_touch_each_other() {
-    let Some(model) = model() else { return };
+    let model = model();
     for format in [CacheFormat::F32, CacheFormat::F16, CacheFormat::Q8_0] {
         let options = SessionOptions { sequences: 3, batch: 32, threads: 2, ..options(format) };
         let mut together = session(&model, options);
-        let (a, _) = together.begin(&PROMPT);
-        let (b, _) = together.begin(&OTHER);
+        let (a, _) = together.begin(&PROMPT, "");
+        let (b, _) = together.begin(&OTHER, "");
         let main = Session::MAIN;
         together.step(&[last(a, &PROMPT), last(b, &OTHER), last(main, &PROMPT[..7])], &never).unwrap();
         for (id, tokens) in [(a, &PROMPT[..]), (b, &OTHER), (main, &PROMPT[..7])] {
@@ -37,26 +37,52 @@ fn sequences_of_one_step_do_not_touch_each_other() {
     }
 }
 
+/// The logits of tokens evaluated one by one behind a beginning of `PROMPT`, and of all of them in one step beside the
+/// beginning of another sequence.
+fn alone_and_together(
+    model: &Arc<Model>,
+    options: SessionOptions,
+    length: usize,
+    tokens: &[u32],
+    beside: &[u32],
+) -> [Vec<f32>; 2] {
+    let mut steps = session(model, options);
+    steps.evaluate(&PROMPT[..length], Logits::None, &never).unwrap();
+    let mut expected = Vec::new();
+    for token in tokens.chunks(1) {
+        steps.evaluate(token, Logits::Last, &never).unwrap();
+        expected.extend_from_slice(steps.logits());
+    }
+    let mut together = session(model, options);
+    together.evaluate(&PROMPT[..length], Logits::None, &never).unwrap();
+    let mut work = vec![Work { sequence: Session::MAIN, tokens, wanted: Logits::All }];
+    if !beside.is_empty() {
+        work.insert(0, last(together.begin(&[], "").0, beside));
+    }
+    together.step(&work, &never).unwrap();
+    [expected, together.logits().to_vec()]
+}
+
 #[test]
 fn with_few_tokens_the_logits_are_those_of_each_token_alone() {
-    let Some(model) = model() else { return };
+    let model = model();
     for isa in Isa::available() {
-        for threads in [1, 2] {
-            for length in [1, 30, 37] {
-                let options = SessionOptions { sequences: 3, isa, threads, ..options(CacheFormat::F16) };
-                let mut steps = session(&model, options);
-                steps.evaluate(&PROMPT[..length], Logits::None, &never).unwrap();
-                let mut expected = Vec::new();
-                for token in OTHER[..6].chunks(1) {
-                    steps.evaluate(token, Logits::Last, &never).unwrap();
-                    expected.extend_from_slice(steps.logits());
+        for format in [CacheFormat::F32, CacheFormat::F16, CacheFormat::Q8_0] {
+            for threads in [1, 2] {
+                for length in [1, 30, 37] {
+                    let options = SessionOptions { sequences: 3, isa, threads, ..options(format) };
+                    for (tokens, beside) in [(&OTHER[..6], &PROMPT[..2]), (&OTHER[..8], &[]), (&OTHER[..2], &[])] {
+                        let [expected, found] = alone_and_together(&model, options, length, tokens, beside);
+                        assert!(
+                            found == expected,
+                            "{}, {}, {threads} threads, {} and {} tokens after {length}",
+                            isa.name(),
+                            format.name(),
+                            tokens.len(),
+                            beside.len()
+                        );
+                    }
                 }
-                let mut together = session(&model, options);
-                together.evaluate(&PROMPT[..length], Logits::None, &never).unwrap();
-                let (other, _) = together.begin(&[]);
-                let work = Work { sequence: Session::MAIN, tokens: &OTHER[..6], wanted: Logits::All };
-                together.step(&[last(other, &PROMPT[..2]), work], &never).unwrap();
-                assert!(together.logits() == expected, "{}, {threads} threads, after {length}", isa.name());
             }
         }
     }
@@ -69,7 +95,7 @@ fn greedy(logits: &[f32]) -> u32 {
 
 #[test]
 fn guesses_are_kept_up_to_the_first_wrong_one_and_change_no_token() {
-    let Some(model) = model() else { return };
+    let model = model();
     let mut plain = session(&model, options(CacheFormat::F16));
     let mut text = vec![PROMPT[39]];
     plain.evaluate(&PROMPT[..39], Logits::None, &never).unwrap();
@@ -93,7 +119,7 @@ fn guesses_are_kept_up_to_the_first_wrong_one_and_change_no_token() {
 
 #[test]
 fn long_contexts_are_split_without_a_trace_in_the_logits() {
-    let Some(model) = model() else { return };
+    let model = model();
     let long: Vec<u32> = (0..1100).map(|i| 3 + i * 7 % 400).collect();
     let options = SessionOptions { context_length: 1200, threads: 2, ..options(CacheFormat::F16) };
     let mut steps = session(&model, options);
@@ -111,24 +137,24 @@ fn long_contexts_are_split_without_a_trace_in_the_logits() {
 
 #[test]
 fn there_is_room_for_all_sequences_of_a_length_that_is_not_whole_blocks() {
-    let Some(model) = model() else { return };
+    let model = model();
     let mut session =
         session(&model, SessionOptions { context_length: 100, sequences: 2, ..options(CacheFormat::F16) });
-    let (a, _) = session.begin(&[]);
-    let (b, _) = session.begin(&[]);
+    let (a, _) = session.begin(&[], "");
+    let (b, _) = session.begin(&[], "");
     let (ones, twos) = ([1; 100], [2; 100]);
     session.step(&[last(a, &ones), last(b, &twos)], &never).unwrap();
 }
 
 #[test]
 fn a_shared_beginning_is_evaluated_once_and_written_by_nobody_else() {
-    let Some(model) = model() else { return };
+    let model = model();
     let options = SessionOptions { sequences: 4, ..options(CacheFormat::F32) };
     let mut session = session(&model, options);
     session.evaluate(&PROMPT, Logits::Last, &never).unwrap();
     let expected = session.logits().to_vec();
     let prompt = [&PROMPT[..37], &OTHER].concat();
-    let (id, shared) = session.begin(&prompt);
+    let (id, shared) = session.begin(&prompt, "");
     assert_eq!(shared, 37);
     session.step(&[last(id, &prompt[37..])], &never).unwrap();
     assert!(largest_difference(session.logits_of(id), &alone(&model, options, &prompt)) < 1e-3);
@@ -140,22 +166,22 @@ fn a_shared_beginning_is_evaluated_once_and_written_by_nobody_else() {
 
 #[test]
 fn an_ended_sequence_serves_the_next_and_gives_way_to_a_large_one() {
-    let Some(model) = model() else { return };
+    let model = model();
     let mut session = session(&model, options(CacheFormat::F16));
     session.evaluate(&PROMPT, Logits::Last, &never).unwrap();
-    assert_eq!(session.reuse(&OTHER), 1);
+    assert_eq!(session.reuse(&OTHER, ""), 1);
     session.evaluate(&OTHER[1..], Logits::Last, &never).unwrap();
-    assert_eq!(session.reuse(&PROMPT), PROMPT.len() - 1);
-    assert_eq!(session.reuse(&[9; 120]), 0);
+    assert_eq!(session.reuse(&PROMPT, ""), PROMPT.len() - 1);
+    assert_eq!(session.reuse(&[9; 120], ""), 0);
     session.evaluate(&[9; 120], Logits::Last, &never).unwrap();
-    assert!(session.reuse(&PROMPT) < PROMPT.len() - 1);
+    assert!(session.reuse(&PROMPT, "") < PROMPT.len() - 1);
 }
 
 #[test]
 fn steps_that_cannot_be_made_are_refused_and_change_nothing() {
-    let Some(model) = model() else { return };
+    let model = model();
     let mut session = session(&model, SessionOptions { context_length: 64, ..options(CacheFormat::F16) });
-    let (a, _) = session.begin(&[]);
+    let (a, _) = session.begin(&[], "");
     session.step(&[last(a, &PROMPT)], &never).unwrap();
     let twice = session.step(&[last(a, &[1]), last(a, &[2])], &never).unwrap_err();
     assert!(twice.message().contains("twice"), "{twice}");
@@ -177,7 +203,7 @@ fn beginning(session: &Session, length: usize) -> Vec<u8> {
 
 #[test]
 fn a_saved_beginning_is_recalled_by_another_session_as_far_as_the_prompt_goes() {
-    let Some(model) = model() else { return };
+    let model = model();
     for format in [CacheFormat::F32, CacheFormat::F16, CacheFormat::Q8_0] {
         for (held, length) in [(0, 33), (0, 40), (9, 33), (32, 37), (33, 40)] {
             let mut first = session(&model, options(format));
@@ -197,7 +223,7 @@ fn a_saved_beginning_is_recalled_by_another_session_as_far_as_the_prompt_goes() 
 
 #[test]
 fn only_what_prompt_and_state_share_is_recalled() {
-    let Some(model) = model() else { return };
+    let model = model();
     let mut first = session(&model, options(CacheFormat::F16));
     first.evaluate(&PROMPT, Logits::None, &never).unwrap();
     let state = beginning(&first, 40);
@@ -214,7 +240,7 @@ fn only_what_prompt_and_state_share_is_recalled() {
 
 #[test]
 fn a_damaged_beginning_is_refused_and_appends_nothing() {
-    let Some(model) = model() else { return };
+    let model = model();
     let mut first = session(&model, options(CacheFormat::Q8_0));
     first.evaluate(&PROMPT, Logits::None, &never).unwrap();
     let state = beginning(&first, 40);
@@ -238,7 +264,7 @@ fn a_damaged_beginning_is_refused_and_appends_nothing() {
 
 #[test]
 fn a_state_is_read_from_a_file() {
-    let Some(model) = model() else { return };
+    let model = model();
     let mut first = session(&model, options(CacheFormat::F16));
     first.evaluate(&PROMPT, Logits::None, &never).unwrap();
     let path = std::env::temp_dir().join(format!("edgewise-state-{}", std::process::id()));
@@ -251,7 +277,7 @@ fn a_state_is_read_from_a_file() {
 
 #[test]
 fn fingerprints_of_sessions_tell_formats_apart() {
-    let Some(model) = model() else { return };
+    let model = model();
     let fingerprint = |format| session(&model, options(format)).fingerprint();
     assert_eq!(fingerprint(CacheFormat::F16), fingerprint(CacheFormat::F16));
     assert_ne!(fingerprint(CacheFormat::F16), fingerprint(CacheFormat::Q8_0));

@@ -16,6 +16,8 @@ pub struct SequenceId(pub usize);
 pub(super) struct Sequence {
     pub(super) tokens: Vec<u32>,
     pub(super) blocks: Vec<u32>,
+    /// Sequences of one namespace know nothing of those of another.
+    pub(super) namespace: Box<str>,
     /// When it was used last, for those that ended.
     used: u64,
 }
@@ -47,10 +49,10 @@ impl Sequences {
         self.active.get(id.0)?.as_ref()
     }
 
-    /// A new sequence that begins as `prompt` does, as far as another one holds the same tokens. Its last token is left
-    /// to be evaluated.
-    pub(super) fn begin(&mut self, prompt: &[u32]) -> SequenceId {
-        let sequence = self.beginning(prompt);
+    /// A new sequence that begins as `prompt` does, as far as another one of the namespace holds the same tokens. Its last
+    /// token is left to be evaluated.
+    pub(super) fn begin(&mut self, prompt: &[u32], namespace: &str) -> SequenceId {
+        let sequence = self.beginning(prompt, namespace);
         let id = self.active.iter().position(Option::is_none).unwrap_or(self.active.len());
         if id == self.active.len() {
             self.active.push(None);
@@ -60,9 +62,9 @@ impl Sequences {
     }
 
     /// Lets a sequence begin anew, as [`Self::begin`] does; what it held is remembered.
-    pub(super) fn restart(&mut self, id: SequenceId, prompt: &[u32]) {
+    pub(super) fn restart(&mut self, id: SequenceId, prompt: &[u32], namespace: &str) {
         self.end(id);
-        let sequence = self.beginning(prompt);
+        let sequence = self.beginning(prompt, namespace);
         self.active[id.0] = Some(sequence);
     }
 
@@ -123,11 +125,12 @@ impl Sequences {
         Some(new + usize::from(is_copied))
     }
 
-    /// The longest beginning of `prompt` that any sequence holds, but for the last token.
-    fn beginning(&mut self, prompt: &[u32]) -> Sequence {
+    /// The longest beginning of `prompt` that any sequence of the namespace holds, but for the last token.
+    fn beginning(&mut self, prompt: &[u32], namespace: &str) -> Sequence {
         let most = prompt.len().saturating_sub(1);
         let shared = |sequence: &Sequence| {
-            sequence.tokens.iter().zip(&prompt[..most]).take_while(|(mine, theirs)| mine == theirs).count()
+            let tokens = if *sequence.namespace == *namespace { &sequence.tokens[..] } else { &[] };
+            tokens.iter().zip(&prompt[..most]).take_while(|(mine, theirs)| mine == theirs).count()
         };
         let ended = self.remembered.iter().enumerate().map(|(i, sequence)| (shared(sequence), i)).max();
         let active = self.active.iter().flatten().map(|sequence| (shared(sequence), sequence)).max_by_key(|(n, _)| *n);
@@ -143,17 +146,19 @@ impl Sequences {
                 (kept, &self.remembered[i])
             }
             (_, Some(active)) => active,
-            _ => return Sequence::default(),
+            _ => return Sequence { namespace: namespace.into(), ..Sequence::default() },
         };
         let blocks = source.blocks[..kept.div_ceil(BLOCK)].to_vec();
         for &block in &blocks {
             self.blocks.share(block);
         }
-        Sequence { tokens: prompt[..kept].to_vec(), blocks, used: 0 }
+        Sequence { tokens: prompt[..kept].to_vec(), blocks, namespace: namespace.into(), used: 0 }
     }
 
     fn remember(&mut self, mut sequence: Sequence) {
-        let is_in = |part: &Sequence, whole: &Sequence| whole.tokens.starts_with(&part.tokens);
+        let is_in = |part: &Sequence, whole: &Sequence| {
+            part.namespace == whole.namespace && whole.tokens.starts_with(&part.tokens)
+        };
         if self.remembered.iter().any(|other| is_in(&sequence, other)) || sequence.tokens.is_empty() {
             self.release(&sequence.blocks);
             return;
@@ -215,7 +220,7 @@ mod tests {
 
     /// Begins as `prompt` does and holds all of it; gives how many tokens were there already, and what was copied.
     fn run(sequences: &mut Sequences, prompt: &[u32]) -> (SequenceId, usize, Vec<Copy>) {
-        let id = sequences.begin(prompt);
+        let id = sequences.begin(prompt, "");
         let shared = sequences.get(id).unwrap().tokens.len();
         let copies = sequences.reserve(id, prompt.len() - shared).unwrap();
         sequences.append(id, &prompt[shared..]);
@@ -250,6 +255,26 @@ mod tests {
         assert_eq!((shared, copies), (50, vec![]));
         assert_eq!(blocks(&sequences, second), held);
         assert!(sequences.remembered.is_empty());
+    }
+
+    #[test]
+    fn nothing_is_found_from_another_namespace_whether_it_goes_on_or_ended() {
+        let mut sequences = Sequences::new(16);
+        let shared = |sequences: &mut Sequences, namespace| {
+            let id = sequences.begin(&tokens(0..60), namespace);
+            let shared = sequences.get(id).unwrap().tokens.len();
+            sequences.reserve(id, 60 - shared).unwrap();
+            sequences.append(id, &tokens(shared as u32..60));
+            (id, shared)
+        };
+        let (ours, _) = shared(&mut sequences, "ours");
+        let (theirs, found) = shared(&mut sequences, "theirs");
+        assert_eq!(found, 0);
+        sequences.end(ours);
+        sequences.end(theirs);
+        assert_eq!(sequences.remembered.len(), 2);
+        assert_eq!(shared(&mut sequences, "").1, 0);
+        assert_eq!(shared(&mut sequences, "ours").1, 59);
     }
 
     #[test]

@@ -73,10 +73,11 @@ impl Session {
         }
         self.check_blocks(&front, state)?;
         let before = [self.tokens(), &[0]].concat(); // of a prompt, the last token is left to evaluate
-        self.reuse(&[]);
+        let namespace = self.sequences.get(Self::MAIN).map(|sequence| sequence.namespace.clone()).unwrap_or_default();
+        self.reuse(&[], &namespace);
         let work = [Work { sequence: Self::MAIN, tokens: &front.tokens, wanted: Logits::None }];
         self.reserve(&work).inspect_err(|_| {
-            self.reuse(&before);
+            self.reuse(&before, &namespace);
         })?;
         self.read_blocks(Self::MAIN, &state, &front, 0, count)?;
         self.sequences.append(Self::MAIN, &front.tokens);

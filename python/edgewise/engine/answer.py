@@ -181,7 +181,7 @@ class Answer:
             self._is_kept = True  # or never will be: the session is about to begin otherwise
             self._drop_older_half()
             held_all_along = False
-        return self._window[-1:] if held_all_along else self._window[session.reuse(self._window) :]
+        return self._window[-1:] if held_all_along else self._window[session.reuse(self._window, self._namespace) :]
 
     def _evaluate(self, session: _core.Session, tokens: list[int]) -> FinishReason | None:
         """Evaluates tokens and samples what follows them, one token or more; says why if nothing is to follow."""

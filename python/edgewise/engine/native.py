@@ -141,7 +141,7 @@ class NativeEngine(Engine):
 
     def begin(self, tokens: Sequence[int], namespace: str) -> int:
         """Lets the session begin a prompt with what memory or disk have of it, and says how many tokens that are."""
-        held, cache = self.session.reuse(tokens), self._prompt_cache
+        held, cache = self.session.reuse(tokens, namespace), self._prompt_cache
         return held if cache is None else cache.extend(self.session, tokens, held, namespace)
 
     def keep(self, tokens: Sequence[int], namespace: str) -> None:

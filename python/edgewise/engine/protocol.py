@@ -60,7 +60,8 @@ class GenerateOptions:
             `length`. Pieces and timings say how many were dropped. With max_tokens None only the model ends the answer.
         keep_tokens: how many of the prompt's first tokens are never dropped; -1 for all of it. A beginning-of-sequence
             token always stays.
-        cache_namespace: prompts on disk of one namespace are never found from another, such as another user's.
+        cache_namespace: prompts of one namespace, in memory or on disk, are never found from another, such as another
+            user's.
 
     Raises:
         InvalidArgument: if a value is out of its range.
