@@ -12,6 +12,7 @@ import pytest
 
 from edgewise import _core
 from edgewise.cli import main
+from edgewise.cli.argument_types import size_bytes
 from edgewise.cli.progress import ProgressBar
 
 DEMO = Path(__file__).parents[2] / "models" / "demo" / "demo-f16.gguf"
@@ -68,7 +69,11 @@ def test_json_says_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "error: name a FORMAT, such as q4_k_m"),
+        ([], "error: name a FORMAT, such as q4_k_m, or one of --target-size and --max-kld"),
+        (["q4_k_m", "--target-size", "1GB"], "error: name a FORMAT, such as q4_k_m, or one of"),
+        (["--max-kld", "0.1"], "error: --max-kld is measured on a text: name one with -f"),
+        (["--max-kld", "-1"], "-1 is no divergence"),
+        (["--target-size", "2 apples"], "2 apples is no size; write 2GB, 700MB or 1.5GiB"),
         (["q4_k_m", "q6_k", "-o", "x.gguf"], "error: -o names one file: give one FORMAT"),
         (["q4_k_m", "--tensor-type", "q8_0"], "q8_0 is no PATTERN=FORMAT, such as attn_v=q8_0"),
         (["q4_k_m", "--tensor-type", "attn_(=q8_0"], "attn_( is no regular expression"),
@@ -83,6 +88,28 @@ def test_wrong_usage_is_explained(arguments: list[str], message: str, capsys: py
         code = int(exit_of_argparse.code or 0)
     assert code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_file_is_made_for_a_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "x.gguf"
+    assert main(["quantize", str(DEMO), "--target-size", "2.2MB", "-o", str(path), "-q"]) == 0
+    assert 2.1e6 < path.stat().st_size <= 2.2e6
+    assert "  measured: " in capsys.readouterr().out
+    assert main(["quantize", str(DEMO), "--target-size", "1MB", "-o", str(path)]) == 1
+    assert "bytes at least, 1000000 are asked for" in capsys.readouterr().err
+
+
+def test_a_file_is_made_for_a_divergence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text, path = tmp_path / "text.txt", tmp_path / "x.gguf"
+    text.write_text((Path(__file__).parents[2] / "benchmarks/texts/stories.txt").read_text()[:3000])
+    options = ["--max-kld", "0.05", "-f", str(text), "-c", "128", "-q", "--json"]
+    assert main(["quantize", str(DEMO), *options, "-o", str(path)]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert main(["eval", str(path), "--against", str(DEMO), "-f", str(text), "-c", "128", "-q", "--json"]) == 0
+    measured = json.loads(capsys.readouterr().out)["divergence"]["mean"]["value"]
+    assert planned["divergence"] == pytest.approx(measured)
+    assert 0.02 < measured <= 0.05
+    assert {entry.name for entry in tmp_path.iterdir()} == {"text.txt", "x.gguf"}
 
 
 def test_an_unknown_mix_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,6 +174,14 @@ def test_elsewhere_a_line_comes_now_and_then(monkeypatch: pytest.MonkeyPatch) ->
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("2GB", 2 * 10**9), ("700m", 7 * 10**8), ("1.5 GiB", 3 << 29), ("123", 123), ("7B", 7), ("64kib", 1 << 16)],
+)
+def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
+    assert size_bytes(text) == size
 
 
 @pytest.mark.long

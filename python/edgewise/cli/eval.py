@@ -44,9 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     engine_arguments.add_computing(parser)
 
 
-def add_text_arguments(parser: argparse.ArgumentParser) -> None:
+def add_text_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup, *, is_required: bool = True) -> None:
     """Declares those about the text, for every verb that evaluates one."""
-    parser.add_argument("-f", "--file", required=True, metavar="TEXT", help="the text, a file of UTF-8")
+    parser.add_argument("-f", "--file", required=is_required, metavar="TEXT", help="the text, a file of UTF-8")
     parser.add_argument("-c", "--context", type=whole, default=512, metavar="N", help="tokens of a chunk (512)")
     parser.add_argument("--chunks", type=whole, metavar="N", help="how many chunks to use at most; all by default")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar on stderr")

@@ -131,10 +131,16 @@ def save(
         source.file,
         Target(path, _metadata(source, plan), source.file, replace, resume),
         importance=source.importance,
-        threads=_threads(threads),
+        threads=thread_count(threads),
         isa=isa,
         progress=progress,
     )
+
+
+def thread_count(asked: int) -> int:
+    """How many threads work: as asked, but no more than can run; 0 chooses."""
+    choice = _core.choose_threads()
+    return min(asked, choice.limit) if asked else choice.threads
 
 
 def default_path(source: Path, name: str) -> Path:
@@ -147,11 +153,6 @@ def default_path(source: Path, name: str) -> Path:
     stem = re.sub(r"-\d{5}-of-\d{5}$", "", source.name.removesuffix(".gguf"))
     bare = re.sub(r"[-_.](f32|f16|fp16|fp32|bf16|i?q\d_[a-z0-9_]+)$", "", stem, flags=re.IGNORECASE)
     return source.with_name(f"{bare}-{name}.gguf")
-
-
-def _threads(asked: int) -> int:
-    choice = _core.choose_threads()
-    return min(asked, choice.limit) if asked else choice.threads
 
 
 def _metadata(source: SourceModel, plan: Plan) -> list[TypedValue]:
