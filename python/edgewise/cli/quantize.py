@@ -18,7 +18,7 @@ from edgewise.evaluate.trials import Trials
 from edgewise.quantize.mixes import MIXES, named_mix
 from edgewise.quantize.recipe import Wishes
 from edgewise.quantize.targets import measure_formats, plan_divergence
-from edgewise.quantize.work import default_path, open_source, plan_mix, save
+from edgewise.quantize.work import default_path, open_source, plan_mix, require_absent, save
 
 if TYPE_CHECKING:
     import argparse
@@ -41,6 +41,8 @@ examples:
 formats, most bits first: {" ".join(MIXES)}
 Each is a mix: tensors that matter more get more bits, as in llama.cpp's files of the same name. `-v` says why.
 """
+
+_MEASURED = "measured"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"error: {mistake}", file=sys.stderr)
         return 2
     mixes = [named_mix(name) for name in arguments.formats]
+    if arguments.output is not None and not (arguments.force or arguments.dry_run):
+        require_absent(arguments.output)  # before the work
     source = open_source(models.resolve(arguments.model), arguments.imatrix)
     if source.unmeasured and not arguments.quiet:
         print(f"note: the importance matrix says nothing of {source.unmeasured} matrices", file=sys.stderr)
@@ -205,18 +209,18 @@ def _groups(plan: Plan) -> list[tuple[str, list[PlannedTensor]]]:
     """The tensors that share a reason and a change of format; the largest groups first."""
     found: dict[tuple[str, str], list[PlannedTensor]] = {}
     for tensor in plan.tensors:
-        found.setdefault((tensor.reason.partition(":")[0], _change(tensor)), []).append(tensor)
-    groups = [(_common_reason(tensors), tensors) for tensors in found.values()]
+        reason = _MEASURED if tensor.reason.startswith(_MEASURED) else tensor.reason
+        found.setdefault((reason, _change(tensor)), []).append(tensor)
+    groups = [
+        (f"{_MEASURED}: {_kinds(tensors)}" if reason == _MEASURED else reason, tensors)
+        for (reason, _), tensors in found.items()
+    ]
     return sorted(groups, key=lambda group: -sum(tensor.size_bytes for tensor in group[1]))
 
 
-def _common_reason(tensors: list[PlannedTensor]) -> str:
-    """The reason of all of them, or its beginning and what kinds of tensors they are."""
-    reasons = {tensor.reason for tensor in tensors}
-    if len(reasons) == 1:
-        return reasons.pop()
-    kinds = dict.fromkeys(tensor.source.name.removesuffix(".weight").rpartition(".")[2] for tensor in tensors)
-    return f"{tensors[0].reason.partition(':')[0]}: {', '.join(kinds)}"
+def _kinds(tensors: list[PlannedTensor]) -> str:
+    names = (tensor.source.name.removesuffix(".weight").rpartition(".")[2] for tensor in tensors)
+    return ", ".join(dict.fromkeys(names))
 
 
 def _change(tensor: PlannedTensor) -> str:

@@ -137,6 +137,16 @@ def save(
     )
 
 
+def require_absent(path: Path) -> None:
+    """Refuses a path where there is a file already; the writer does so too, but later.
+
+    Raises:
+        InvalidArgument: if there is one.
+    """
+    if path.exists():
+        raise InvalidArgument(f"{path} exists already", hint="choose another name, or ask to replace it: --force")
+
+
 def thread_count(asked: int) -> int:
     """How many threads work: as asked, but no more than can run; 0 chooses."""
     choice = _core.choose_threads()
