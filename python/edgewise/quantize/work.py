@@ -50,7 +50,7 @@ class SourceModel:
     @property
     def header_bytes(self) -> int:
         """About what a file takes beside its tensors: metadata and names."""
-        return self.file.size_bytes - sum(size for *_, size in self.file.tensors())
+        return header_bytes(self.file)
 
     @property
     def unmeasured(self) -> int:
@@ -61,6 +61,11 @@ class SourceModel:
             len(tensor.shape) > 1 and tensor.name.endswith(".weight") and tensor.name not in self.importance
             for tensor in self.facts.tensors
         )
+
+
+def header_bytes(file: _core.ModelFile) -> int:
+    """About what a file takes beside its tensors: metadata and names."""
+    return file.size_bytes - sum(size for *_, size in file.tensors())
 
 
 def open_source(path: Path, matrix_path: Path | None = None) -> SourceModel:
