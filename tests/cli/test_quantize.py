@@ -12,6 +12,7 @@ import pytest
 
 from edgewise import _core
 from edgewise.cli import main
+from edgewise.cli.argument_types import size_bytes
 from edgewise.cli.progress import ProgressBar
 
 DEMO = Path(__file__).parents[2] / "models" / "demo" / "demo-f16.gguf"
@@ -69,7 +70,11 @@ def test_json_says_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "error: name a FORMAT, such as q4_k_m"),
+        ([], "error: name a FORMAT, such as q4_k_m, or one of --target-size and --max-kld"),
+        (["q4_k_m", "--target-size", "1GB"], "error: name a FORMAT, such as q4_k_m, or one of"),
+        (["--max-kld", "0.1"], "error: --max-kld is measured on a text: name one with -f"),
+        (["--max-kld", "-1"], "-1 is no divergence"),
+        (["--target-size", "2 apples"], "2 apples is no size; write 2GB, 700MB or 1.5GiB"),
         (["q4_k_m", "q6_k", "-o", "x.gguf"], "error: -o names one file: give one FORMAT"),
         (["q4_k_m", "--tensor-type", "q8_0"], "q8_0 is no PATTERN=FORMAT, such as attn_v=q8_0"),
         (["q4_k_m", "--tensor-type", "attn_(=q8_0"], "attn_( is no regular expression"),
@@ -84,6 +89,28 @@ def test_wrong_usage_is_explained(arguments: list[str], message: str, capsys: py
         code = int(exit_of_argparse.code or 0)
     assert code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_file_is_made_for_a_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "x.gguf"
+    assert main(["quantize", str(DEMO), "--target-size", "2.2MB", "-o", str(path), "-q"]) == 0
+    assert 2.1e6 < path.stat().st_size <= 2.2e6
+    assert "  measured: " in capsys.readouterr().out
+    assert main(["quantize", str(DEMO), "--target-size", "1MB", "--dry-run"]) == 1
+    assert "bytes at least, 1000000 are asked for" in capsys.readouterr().err
+
+
+def test_a_file_is_made_for_a_divergence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text, path = tmp_path / "text.txt", tmp_path / "x.gguf"
+    text.write_text((Path(__file__).parents[2] / "benchmarks/texts/stories.txt").read_text()[:3000])
+    options = ["--max-kld", "0.05", "-f", str(text), "-c", "128", "-q", "--json"]
+    assert main(["quantize", str(DEMO), *options, "-o", str(path)]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert main(["eval", str(path), "--against", str(DEMO), "-f", str(text), "-c", "128", "-q", "--json"]) == 0
+    measured = json.loads(capsys.readouterr().out)["divergence"]["mean"]["value"]
+    assert planned["divergence"] == pytest.approx(measured)
+    assert 0.02 < measured <= 0.05
+    assert {entry.name for entry in tmp_path.iterdir()} == {"text.txt", "x.gguf"}
 
 
 def test_an_unknown_mix_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,6 +177,14 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("2GB", 2 * 10**9), ("700m", 7 * 10**8), ("1.5 GiB", 3 << 29), ("123", 123), ("7B", 7), ("64kib", 1 << 16)],
+)
+def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
+    assert size_bytes(text) == size
+
+
 @pytest.mark.long
 def test_memory_does_not_grow_with_the_model(tmp_path: Path) -> None:
     source, rows, columns = tmp_path / "large-f16.gguf", 16384, 4096
@@ -167,9 +202,9 @@ def test_memory_does_not_grow_with_the_model(tmp_path: Path) -> None:
 def test_a_report_needs_files_and_a_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     report = ["--report", str(tmp_path / "report.json")]
     assert main(["quantize", str(DEMO), "q4_k_m", *report]) == 2
-    assert "--report needs a text: -f TEXT" in capsys.readouterr().err
+    assert "--report is measured on a text" in capsys.readouterr().err
     assert main(["quantize", str(DEMO), "q4_k_m", "--dry-run", "-f", "text.txt", *report]) == 2
-    assert "--dry-run writes none" in capsys.readouterr().err
+    assert "and --dry-run writes none" in capsys.readouterr().err
     assert main(["quantize", str(DEMO), "q4_k_m", "-f", str(TEXT), "--report", "report.pdf"]) == 1
     assert not list(tmp_path.iterdir())
 

@@ -30,6 +30,8 @@ VERBS: dict[str, str] = {
     "run": "Answer a prompt, or chat at a terminal.",
     "show": "Say what is inside a model file.",
     "quantize": "Make a model smaller.",
+    "split": "Write a model as several files.",
+    "merge": "Write a split model as one file.",
     "eval": "Measure how well a model predicts a text, and how far it is from another.",
     "imatrix": "Measure on a text which weights matter, for quantization.",
     "doctor": "Say what was found on this machine, and what Edgewise chose.",
