@@ -25,6 +25,10 @@ KNOWN_SHAPES = {
         "llama", 28, 3072, 8192, 24, 8, 128, 128256, 131072, 500000.0, rope_factors="freqs", special_count=256,
         is_tied=True,
     ),
+    "llama2-7b": Shape("llama", 32, 4096, 11008, 32, 32, 128, 32000, 4096, 10000.0, vocabulary="spm"),
+    "llama3.1-8b": Shape(
+        "llama", 32, 4096, 14336, 32, 8, 128, 128256, 131072, 500000.0, rope_factors="freqs", special_count=256
+    ),
     "qwen2.5-0.5b": Shape(
         "qwen2", 24, 896, 4864, 14, 2, 64, 151936, 32768, 1000000.0, special_count=293, pre_tokenizer="qwen2",
         is_tied=True, has_qkv_biases=True,

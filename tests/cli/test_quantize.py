@@ -12,9 +12,11 @@ import pytest
 
 from edgewise import _core
 from edgewise.cli import main
+from edgewise.cli.argument_types import size_bytes
 from edgewise.cli.progress import ProgressBar
 
 DEMO = Path(__file__).parents[2] / "models" / "demo" / "demo-f16.gguf"
+TEXT = DEMO.parents[2] / "benchmarks" / "texts" / "stories.txt"
 
 
 def test_a_model_becomes_smaller_beside_its_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,7 +70,11 @@ def test_json_says_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "error: name a FORMAT, such as q4_k_m"),
+        ([], "error: name a FORMAT, such as q4_k_m, or one of --target-size and --max-kld"),
+        (["q4_k_m", "--target-size", "1GB"], "error: name a FORMAT, such as q4_k_m, or one of"),
+        (["--max-kld", "0.1"], "error: --max-kld is measured on a text: name one with -f"),
+        (["--max-kld", "-1"], "-1 is no divergence"),
+        (["--target-size", "2 apples"], "2 apples is no size; write 2GB, 700MB or 1.5GiB"),
         (["q4_k_m", "q6_k", "-o", "x.gguf"], "error: -o names one file: give one FORMAT"),
         (["q4_k_m", "--tensor-type", "q8_0"], "q8_0 is no PATTERN=FORMAT, such as attn_v=q8_0"),
         (["q4_k_m", "--tensor-type", "attn_(=q8_0"], "attn_( is no regular expression"),
@@ -83,6 +89,28 @@ def test_wrong_usage_is_explained(arguments: list[str], message: str, capsys: py
         code = int(exit_of_argparse.code or 0)
     assert code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_file_is_made_for_a_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "x.gguf"
+    assert main(["quantize", str(DEMO), "--target-size", "2.2MB", "-o", str(path), "-q"]) == 0
+    assert 2.1e6 < path.stat().st_size <= 2.2e6
+    assert "  measured: " in capsys.readouterr().out
+    assert main(["quantize", str(DEMO), "--target-size", "1MB", "--dry-run"]) == 1
+    assert "bytes at least, 1000000 are asked for" in capsys.readouterr().err
+
+
+def test_a_file_is_made_for_a_divergence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text, path = tmp_path / "text.txt", tmp_path / "x.gguf"
+    text.write_text((Path(__file__).parents[2] / "benchmarks/texts/stories.txt").read_text()[:3000])
+    options = ["--max-kld", "0.05", "-f", str(text), "-c", "128", "-q", "--json"]
+    assert main(["quantize", str(DEMO), *options, "-o", str(path)]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert main(["eval", str(path), "--against", str(DEMO), "-f", str(text), "-c", "128", "-q", "--json"]) == 0
+    measured = json.loads(capsys.readouterr().out)["divergence"]["mean"]["value"]
+    assert planned["divergence"] == pytest.approx(measured)
+    assert 0.02 < measured <= 0.05
+    assert {entry.name for entry in tmp_path.iterdir()} == {"text.txt", "x.gguf"}
 
 
 def test_an_unknown_mix_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,6 +177,14 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("2GB", 2 * 10**9), ("700m", 7 * 10**8), ("1.5 GiB", 3 << 29), ("123", 123), ("7B", 7), ("64kib", 1 << 16)],
+)
+def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
+    assert size_bytes(text) == size
+
+
 @pytest.mark.long
 def test_memory_does_not_grow_with_the_model(tmp_path: Path) -> None:
     source, rows, columns = tmp_path / "large-f16.gguf", 16384, 4096
@@ -161,3 +197,30 @@ def test_memory_does_not_grow_with_the_model(tmp_path: Path) -> None:
     facts = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert facts["source_bytes"] > 800e6
     assert facts["peak_memory_bytes"] < 150e6
+
+
+def test_a_report_needs_files_and_a_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    report = ["--report", str(tmp_path / "report.json")]
+    assert main(["quantize", str(DEMO), "q4_k_m", *report]) == 2
+    assert "--report is measured on a text" in capsys.readouterr().err
+    assert main(["quantize", str(DEMO), "q4_k_m", "--dry-run", "-f", "text.txt", *report]) == 2
+    assert "and --dry-run writes none" in capsys.readouterr().err
+    assert main(["quantize", str(DEMO), "q4_k_m", "-f", str(TEXT), "--report", "report.pdf"]) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_report_measures_what_was_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgewise.evaluate.speed.ROUNDS", 1)
+    source = tmp_path / "demo-f16.gguf"
+    source.symlink_to(DEMO)
+    report = tmp_path / "report.html"
+    options = ["-f", str(TEXT), "--context", "64", "--chunks", "4", "-q"]
+    assert main(["quantize", str(source), "q8_0", "q2_k", "--report", str(report), *options]) == 0
+    assert "| q2_k | 1." in capsys.readouterr().out
+    facts = json.loads(report.with_suffix(".json").read_text())
+    assert [one["name"] for one in facts["results"]] == ["q8_0", "q2_k"]
+    assert facts["command"].startswith("edgewise quantize ")
+    assert facts["circumstances"]["chunks"] == 4
+    assert "</svg>" in report.read_text()

@@ -31,6 +31,8 @@ VERBS: dict[str, str] = {
     "show": "Say what is inside a model file.",
     "convert": "Make a GGUF file of a model folder from the Hugging Face hub.",
     "quantize": "Make a model smaller.",
+    "split": "Write a model as several files.",
+    "merge": "Write a split model as one file.",
     "eval": "Measure how well a model predicts a text, and how far it is from another.",
     "imatrix": "Measure on a text which weights matter, for quantization.",
     "doctor": "Say what was found on this machine, and what Edgewise chose.",

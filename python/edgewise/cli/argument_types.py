@@ -38,6 +38,14 @@ def size_bytes(text: str) -> int:
     return int(float(number) * (1024 if binary else 1000) ** power)
 
 
+def nats(text: str) -> float:
+    """A divergence: a number above 0."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text:.30} is no divergence; it is a number above 0, such as 0.02")
+    return number
+
+
 def tensor_format(text: str) -> str:
     """A format that tensors can be written in."""
     try:
@@ -69,3 +77,4 @@ def utf8(text: str) -> str:
 
 # argparse says "invalid whole value" by these.
 whole.__name__ = seed.__name__ = "int"
+nats.__name__ = "float"

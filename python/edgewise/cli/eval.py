@@ -40,16 +40,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--against", metavar="MODEL", help="the model to compare with: the one that MODEL was made from"
     )
     add_text_arguments(parser)
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     engine_arguments.add_computing(parser)
 
 
-def add_text_arguments(parser: argparse._ActionsContainer, *, is_required: bool = True) -> None:
+def add_text_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup, *, is_required: bool = True) -> None:
     """Declares those about the text, for every verb that evaluates one."""
     parser.add_argument("-f", "--file", required=is_required, metavar="TEXT", help="the text, a file of UTF-8")
     parser.add_argument("-c", "--context", type=whole, default=512, metavar="N", help="tokens of a chunk (512)")
     parser.add_argument("--chunks", type=whole, metavar="N", help="how many chunks to use at most; all by default")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar on stderr")
 
 
 def run(arguments: argparse.Namespace) -> int:

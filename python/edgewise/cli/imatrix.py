@@ -36,7 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="FILE", help="where the result goes")
     parser.add_argument("--force", action="store_true", help="replace the file if it is there")
     add_text_arguments(parser)
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
     engine_arguments.add_computing(parser)
 
 

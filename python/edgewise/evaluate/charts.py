@@ -71,8 +71,9 @@ def speed_chart(report: Report, what: Literal["prefill", "decode"]) -> str:
 
 def _scatter(axes: Axes, points: Sequence[tuple[str, float, float]], color: str) -> None:
     axes.plot([x for _, x, _ in points], [y for _, _, y in points], "o", color=color)
-    for name, x, y in points:
-        axes.annotate(name, (x, y), xytext=(5, 5), textcoords="offset points", color=color)
+    for index, (name, x, y) in enumerate(sorted(points, key=lambda point: point[1])):
+        place = (5, 5) if index % 2 else (5, -12)  # neighbours are often alike: one above, one below
+        axes.annotate(name, (x, y), xytext=place, textcoords="offset points", color=color)
 
 
 def _svg(draw: Callable[[Axes], None]) -> str:

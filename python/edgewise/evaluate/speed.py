@@ -70,7 +70,7 @@ def measure_speeds(
     tokens: Sequence[int],
     config: EngineConfig,
     *,
-    rounds: int = ROUNDS,
+    rounds: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Speed]:
     """Measures models that have the same vocabulary.
@@ -79,7 +79,7 @@ def measure_speeds(
         paths: their files.
         tokens: of a text; the first are the prompt, those behind stand for an answer.
         config: how the models are opened.
-        rounds: how often each runs.
+        rounds: how often each runs; five times if None.
         progress: is told after each run how many are done and how many there are.
 
     Raises:
@@ -88,6 +88,7 @@ def measure_speeds(
     needed = PROMPT_TOKENS + ANSWER_TOKENS
     if len(tokens) < needed:
         raise InvalidArgument(f"speed is measured with {needed} tokens, the text has {len(tokens)}")
+    rounds = ROUNDS if rounds is None else rounds
     runs: list[list[_Run]] = [[] for _ in paths]
     for turn in range(rounds):
         for index, path in enumerate(paths):
@@ -123,7 +124,8 @@ def _measured_alone(path: Path, tokens: Sequence[int], config: EngineConfig) -> 
     command = [sys.executable, "-m", "edgewise.evaluate.speed"]
     result = subprocess.run(command, input=order, capture_output=True, text=True, check=False)
     if result.returncode:
-        raise InternalError(f"{path}: the measured run failed: {result.stderr.strip()[-500:]}")
+        last = result.stderr.strip().splitlines()[-1:]
+        raise InternalError(f"{path}: the measured run failed: {''.join(last) or result.returncode}")
     return _Run(**json.loads(result.stdout))
 
 

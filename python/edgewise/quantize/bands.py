@@ -50,6 +50,7 @@ class Target:
         copy: a file whose metadata comes first.
         replace: whether a file of that name may be replaced.
         resume: whether to take up what an interrupted run left.
+        is_shard: whether it is one of several files, which can be opened together only.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class Target:
     copy: _core.ModelFile | None = None
     replace: bool = False
     resume: bool = False
+    is_shard: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def write(
     progress: Callable[[int, int, str], None] = lambda done, total, name: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Written:
-    """Writes a file, and proves its layout.
+    """Writes a file, and proves its layout unless it is a shard.
 
     Args:
         plan: the tensors to write.
@@ -145,7 +147,22 @@ def write(
     except EdgewiseError:
         writer.discard()
         raise
-    return Written(_prove(plan, target.path), run.compute_s, run.write_s, sync_s, run.losses)
+    if not target.is_shard:
+        prove(plan, target.path)
+    return Written(target.path.stat().st_size, run.compute_s, run.write_s, sync_s, run.losses)
+
+
+def prove(plan: Plan, path: Path) -> None:
+    """Opens a file, with all its shards if it is one, and compares it with what was planned.
+
+    Raises:
+        InternalError: if it holds anything else.
+    """
+    expected = [
+        (tensor.source.name, tensor.format, list(tensor.source.shape), tensor.size_bytes) for tensor in plan.tensors
+    ]
+    if _core.ModelFile(path).tensors() != expected:
+        raise InternalError(f"{path} does not hold the tensors that were written")
 
 
 class _Run:
@@ -255,16 +272,6 @@ def _require_space(plan: Plan, target: Target) -> None:
             f"{target.path} needs {plan.size_bytes} bytes, its disk has {free} left",
             hint="free some space, name a path on another disk, or choose a smaller format",
         )
-
-
-def _prove(plan: Plan, path: Path) -> int:
-    file = _core.ModelFile(path)
-    expected = [
-        (tensor.source.name, tensor.format, list(tensor.source.shape), tensor.size_bytes) for tensor in plan.tensors
-    ]
-    if file.tensors() != expected:
-        raise InternalError(f"{path} does not hold the tensors that were written")
-    return file.size_bytes
 
 
 def _values(tensors: Sequence[PlannedTensor]) -> int:

@@ -49,6 +49,11 @@ class ModelFacts:
         """Query heads that share a key and a value."""
         return self.head_count // self.head_count_kv if self.head_count_kv else 0
 
+    @property
+    def is_tied(self) -> bool:
+        """Whether the token embeddings are the output projection too."""
+        return all(role_of(tensor.name) != "output" for tensor in self.tensors)
+
 
 @dataclass(frozen=True)
 class Wishes:
@@ -111,22 +116,27 @@ def choose(
     return {tensor.name: choices[tensor.name] for tensor in model.tensors}
 
 
-class _Chooser:
-    """Goes through the tensors layer by layer, counting."""
+def decided(model: ModelFacts, wishes: Wishes) -> dict[str, Choice]:
+    """The choices that no mix changes: tensors that keep their format, and those that the user asks a format for."""
+    found = _Decided(model, wishes)
+    choices = ((tensor.name, found.choice(tensor)) for tensor in model.tensors)
+    return {name: choice for name, choice in choices if choice is not None}
 
-    def __init__(self, model: ModelFacts, mix: Mix, wishes: Wishes, has_importance: bool) -> None:
-        self._model, self._mix, self._wishes, self._has_importance = model, mix, wishes, has_importance
+
+class _Decided:
+    """What is decided before a mix has its say."""
+
+    def __init__(self, model: ModelFacts, wishes: Wishes) -> None:
+        self._wishes = wishes
         self._patterns = [(re.compile(pattern), pattern, name) for pattern, name in wishes.patterns]
-        self._seen: Counter[Role] = Counter()
-        roles = Counter(role_of(tensor.name) for tensor in model.tensors)
-        self._values_count = roles["values"]
-        self._is_tied = not roles["output"]
+        self._is_tied = model.is_tied
 
-    def choose(self, tensor: Tensor) -> Choice:
+    def choice(self, tensor: Tensor) -> Choice | None:
         kept = why_kept(tensor)
         if kept is not None:
             return Choice(tensor.format, kept)
-        return _fitting(tensor, self._wish(tensor) or self._by_mix(tensor))
+        wish = self._wish(tensor)
+        return None if wish is None else _fitting(tensor, wish)
 
     def _wish(self, tensor: Tensor) -> Choice | None:
         role = role_of(tensor.name)
@@ -147,12 +157,25 @@ class _Chooser:
             return Choice(self._wishes.output, "asked for: --output-tensor, which is the embedding too")
         return named
 
+
+class _Chooser:
+    """Goes through the tensors layer by layer, counting."""
+
+    def __init__(self, model: ModelFacts, mix: Mix, wishes: Wishes, has_importance: bool) -> None:
+        self._model, self._mix, self._has_importance = model, mix, has_importance
+        self._decided = _Decided(model, wishes)
+        self._seen: Counter[Role] = Counter()
+        self._values_count = sum(role_of(tensor.name) == "values" for tensor in model.tensors)
+
+    def choose(self, tensor: Tensor) -> Choice:
+        return self._decided.choice(tensor) or _fitting(tensor, self._by_mix(tensor))
+
     def _by_mix(self, tensor: Tensor) -> Choice:
         usual = Choice(self._mix.format, f"what {self._mix.name} gives most matrices")
         if self._mix.format in FLOATS:
             return usual
         role = role_of(tensor.name)
-        if role == "output" or (role == "embedding" and self._is_tied):
+        if role == "output" or (role == "embedding" and self._model.is_tied):
             return self._output(tensor, role)
         place = self._place(tensor, role)
         if role == "values":

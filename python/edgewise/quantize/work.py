@@ -50,7 +50,7 @@ class SourceModel:
     @property
     def header_bytes(self) -> int:
         """About what a file takes beside its tensors: metadata and names."""
-        return self.file.size_bytes - sum(size for *_, size in self.file.tensors())
+        return header_bytes(self.file)
 
     @property
     def unmeasured(self) -> int:
@@ -61,6 +61,11 @@ class SourceModel:
             len(tensor.shape) > 1 and tensor.name.endswith(".weight") and tensor.name not in self.importance
             for tensor in self.facts.tensors
         )
+
+
+def header_bytes(file: _core.ModelFile) -> int:
+    """About what a file takes beside its tensors: metadata and names."""
+    return file.size_bytes - sum(size for *_, size in file.tensors())
 
 
 def open_source(path: Path, matrix_path: Path | None = None) -> SourceModel:
@@ -131,10 +136,26 @@ def save(
         source.file,
         Target(path, _metadata(source, plan), source.file, replace, resume),
         importance=source.importance,
-        threads=threads_for(threads),
+        threads=thread_count(threads),
         isa=isa,
         progress=progress,
     )
+
+
+def require_absent(path: Path) -> None:
+    """Refuses a path where there is a file already; the writer does so too, but later.
+
+    Raises:
+        InvalidArgument: if there is one.
+    """
+    if path.exists():
+        raise InvalidArgument(f"{path} exists already", hint="choose another name, or ask to replace it: --force")
+
+
+def thread_count(asked: int) -> int:
+    """How many threads work: as asked, but no more than can run; 0 chooses."""
+    choice = _core.choose_threads()
+    return min(asked, choice.limit) if asked else choice.threads
 
 
 def default_path(source: Path, name: str) -> Path:
@@ -147,12 +168,6 @@ def default_path(source: Path, name: str) -> Path:
     stem = re.sub(r"-\d{5}-of-\d{5}$", "", source.name.removesuffix(".gguf"))
     bare = re.sub(r"[-_.](f32|f16|fp16|fp32|bf16|i?q\d_[a-z0-9_]+)$", "", stem, flags=re.IGNORECASE)
     return source.with_name(f"{bare}-{name}.gguf")
-
-
-def threads_for(asked: int) -> int:
-    """How many threads encode: as many as asked for, if so many can run; 0 chooses."""
-    choice = _core.choose_threads()
-    return min(asked, choice.limit) if asked else choice.threads
 
 
 def _metadata(source: SourceModel, plan: Plan) -> list[TypedValue]:

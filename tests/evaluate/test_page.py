@@ -1,0 +1,102 @@
+"""Reports as files."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from edgewise.errors import InvalidArgument, SystemRefused, UnsupportedError
+from edgewise.evaluate import table
+from edgewise.evaluate.page import as_json, page, require_kind, write_report
+from evaluate.reports import report, result
+
+REPORT = report(result("q8_0", 8_500_000, 0.001), result("q4<k>", 5_000_000, 0.03))
+
+
+def test_a_page_needs_nothing_from_elsewhere() -> None:
+    html = page(REPORT, "edgewise quantize")
+    assert "<script" not in html
+    # Names of XML namespaces look like addresses; nothing is loaded from them.
+    html = re.sub(r'xmlns(:\w+)?="[^"]*"', "", html)
+    assert not re.findall(r'(?:src|href|url|import)\s*[=(]\s*["\']?\s*(?!#)\w+:', html)
+    assert "@import" not in html
+
+
+def test_a_page_has_charts_table_and_recommendation() -> None:
+    html = page(REPORT, "edgewise quantize m.gguf q8_0")
+    charts = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
+    assert len(charts) == 3
+    for chart in charts:
+        words = " ".join(ElementTree.fromstring(chart).itertext())  # noqa: S314  made here
+        assert "size of the file, MB" in words
+        assert "q8_0" in words
+    assert "Take q4&lt;k&gt;" in html
+    assert "q4<k>" not in re.sub(r"<svg.*?</svg>", "", html, flags=re.DOTALL)
+    assert "<td>5.00</td>" in html
+    assert "edgewise quantize m.gguf q8_0" in html
+
+
+def test_the_same_report_gives_the_same_page() -> None:
+    assert page(REPORT, "x") == page(REPORT, "x")
+
+
+def test_charts_are_drawn_where_nothing_was_lost() -> None:
+    assert page(report(result("same", 5_000_000, 0.0)), "x").count("</svg>") == 3
+
+
+def test_a_page_comes_with_the_same_as_json(tmp_path: Path) -> None:
+    write_report(REPORT, tmp_path / "report.html", "edgewise quantize")
+    assert {path.name for path in tmp_path.iterdir()} == {"report.html", "report.json"}
+    facts = json.loads((tmp_path / "report.json").read_text())
+    assert facts["command"] == "edgewise quantize"
+    assert facts["results"][1]["divergence"]["mean"]["value"] == 0.03
+    assert facts["recommendation"] == REPORT.recommendation
+
+
+@pytest.mark.parametrize("name", ["report.json", "report.md"])
+def test_other_forms_come_alone(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("old")
+    write_report(REPORT, tmp_path / name, "edgewise quantize")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == (
+        as_json(REPORT, "edgewise quantize") if "json" in name else table.markdown(REPORT)
+    )
+
+
+def test_a_file_of_another_kind_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match=r"ends in \.html, \.json, \.md"):
+        require_kind(Path("report.pdf"))
+
+
+def test_a_page_without_matplotlib_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UnsupportedError) as caught:
+        require_kind(Path("report.html"))
+    assert caught.value.hint is not None
+    assert "edgewise[report]" in caught.value.hint
+    require_kind(Path("report.json"))
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SystemRefused):
+        write_report(REPORT, tmp_path / "nowhere" / "report.md", "edgewise quantize")
+
+
+def test_a_table_shows_as_many_digits_as_the_error_leaves() -> None:
+    source, first, second = table.rows(REPORT)
+    assert source[:5] == ("model-f16.gguf", "16.00", "16.00", "8.00 ± 0.10", "-")
+    assert first[4:8] == ("0.001000 ± 0.000050", "0.01", "0.1", "90.0%")
+    assert second[-3:] == ("1000 (900-1100)", "20.0 (19.0-21.0)", "50")
+    assert len(source) == len(first) == len(table.COLUMNS)
+
+
+def test_a_table_for_documents_is_markdown() -> None:
+    lines = table.markdown(REPORT).splitlines()
+    assert lines[0].startswith("| file | size, MB |")
+    assert lines[4].startswith("| q4<k> | 5.00 |")
+    assert "2550 predictions" in lines[6]
+    assert lines[-1] == REPORT.recommendation
