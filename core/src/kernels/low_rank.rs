@@ -104,7 +104,9 @@ pub(crate) fn add_products(pool: &Pool, isa: Isa, additions: Vec<Addition>) {
         for (panels, products) in &parts {
             if i < panels.count() {
                 let mut panel = panels.claim(i);
-                products.iter().for_each(|(matrix, x)| matrix.add(isa, x, &mut panel));
+                for (matrix, x) in products {
+                    matrix.add(isa, x, &mut panel);
+                }
                 return;
             }
             i -= panels.count();

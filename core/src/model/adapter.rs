@@ -113,7 +113,7 @@ impl Adapter {
         let expect = |key: &str, needed: &str, hint: &str| match metadata.str(key)? {
             Some(found) if found == needed => Ok(()),
             found => {
-                let found = found.map_or("missing".to_owned(), |found| format!("{}", quoted(found)));
+                let found = found.map_or("missing".to_owned(), quoted);
                 let finding = format!("metadata key \"{key}\" is {found}; \"{needed}\" is needed here");
                 Err(Error::model_file(finding).with_hint(hint))
             }

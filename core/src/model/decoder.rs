@@ -212,7 +212,9 @@ impl Decoder {
         self.inputs.add_embeddings(&self.pool, self.isa, model, &tokens, x);
         if config.embedding_scale != 1.0 {
             rows(&self.pool, x, config.embedding_length, &|_, x| {
-                x.iter_mut().for_each(|x| *x *= config.embedding_scale)
+                for x in x {
+                    *x *= config.embedding_scale;
+                }
             });
         }
         tokens.len()

@@ -77,7 +77,9 @@ impl Inputs {
 }
 
 fn scaled(x: &mut [f32], scale: f32) -> &[f32] {
-    x.iter_mut().for_each(|x| *x *= scale);
+    for x in &mut *x {
+        *x *= scale;
+    }
     x
 }
 
