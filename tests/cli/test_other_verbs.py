@@ -48,6 +48,13 @@ def test_show_of_a_vocabulary_says_why_it_does_not_run(vocabularies: Path, capsy
     assert facts["refusal"]
 
 
+def test_show_of_an_adapter_says_how_it_is_used(
+    demo_adapters: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["show", str(demo_adapters[0])]) == 0
+    assert "--lora" in capsys.readouterr().out
+
+
 def test_doctor_explains_its_choice_of_threads(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     output = capsys.readouterr().out

@@ -93,8 +93,8 @@ def _facts(file: _core.ModelFile, metadata: dict[str, object]) -> dict[str, Any]
 def _refusal(file: _core.ModelFile) -> str | None:
     """Why the core does not run this file; None if it does."""
     try:
-        _core.Tokenizer(file)
         _core.Model(file)
+        _core.Tokenizer(file)
     except EdgewiseError as error:
         return str(error)
     return None
