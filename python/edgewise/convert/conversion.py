@@ -27,7 +27,7 @@ from edgewise.quantize.bands import Target, write
 from edgewise.quantize.mixes import Mix, named_mix
 from edgewise.quantize.plan import make_plan
 from edgewise.quantize.recipe import ModelFacts, choose
-from edgewise.quantize.work import QUANTIZATION_VERSION, threads_for
+from edgewise.quantize.work import QUANTIZATION_VERSION, thread_count
 
 if TYPE_CHECKING:
     from edgewise.convert.metadata import Metadata
@@ -120,7 +120,7 @@ def convert_model(
         metadata = _general(folder, options.name, config, weights, mix, strips=vocabulary.strips)
         metadata |= sampling_metadata(folder) | config.metadata | tokenizer
         _check_tokenizer(metadata)
-        threads = threads_for(options.threads)
+        threads = thread_count(options.threads)
         source = FolderSource(weights, checkpoint, threads, Merger(adapters, weights) if adapters else None)
         heads = (config.head_count, config.head_count_kv)
         facts = ModelFacts(config.architecture.name, config.block_count, *heads, 0, source.tensors())
