@@ -29,7 +29,8 @@ _CLOSE_ENOUGH = 0.03
 
 # Divergence for a relative squared error of one tensor of this role: geometric means of what quantizing one role alone
 # cost models of 0.3, 3.7 and 135 million parameters, each within a factor of three to four of the mean; what roles cost
-# alone added up to what all cost together. Embeddings that are not the output projection too were not among them.
+# alone added up to what all cost together (benchmarks/sensitivity.py). Embeddings apart from the output projection were
+# not among them.
 _SENSITIVITY: Mapping[Role, float] = {
     "output": 4.0,
     "embedding": 1.0,
