@@ -68,21 +68,27 @@ pub(super) fn map(path: &Path) -> Result<Bytes> {
     Ok(Bytes::Mapped(map))
 }
 
-/// How much is mapped at a time, and how long that takes at most if it is in memory.
+/// How much is mapped at a time.
 #[cfg(target_os = "linux")]
-const PIECE: (usize, Duration) = (4 << 20, Duration::from_millis(1));
+const PIECE: usize = 4 << 20;
+/// What a piece may take if it is in memory, and what the system may take in between for others.
+#[cfg(target_os = "linux")]
+const PIECE_TIME: Duration = Duration::from_micros(300);
+#[cfg(target_os = "linux")]
+const DISTURBANCE: Duration = Duration::from_millis(5);
 
 impl Bytes {
-    /// Maps the pages that the system has in memory: all at once for less than one by one when they are read. Ends at what
-    /// has to come from the disk, which is left until it is needed.
+    /// Maps the pages that the system has in memory: all at once for less than one by one when they are read. Ends where
+    /// it takes as long as reading from a disk, which is left until pages are needed.
     pub(super) fn map_cached(&self) {
         #[cfg(target_os = "linux")]
         if let Self::Mapped(map) = self {
-            for start in (0..map.len()).step_by(PIECE.0) {
-                let started = Instant::now();
-                let length = PIECE.0.min(map.len() - start);
+            let mut end = Instant::now() + DISTURBANCE;
+            for start in (0..map.len()).step_by(PIECE) {
+                end += PIECE_TIME;
                 // Older systems do not know the advice, which is fine.
-                if map.advise_range(Advice::PopulateRead, start, length).is_err() || started.elapsed() > PIECE.1 {
+                let advised = map.advise_range(Advice::PopulateRead, start, PIECE.min(map.len() - start));
+                if advised.is_err() || Instant::now() > end {
                     return;
                 }
             }

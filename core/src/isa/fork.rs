@@ -209,8 +209,10 @@ fn wait(spin: Duration, done: impl Fn() -> bool) {
 fn work(shared: &Shared) {
     let mut seen = 0;
     loop {
-        wait(shared.spin, || shared.gate.load(Ordering::Acquire) / ONE_JOB != seen);
-        if shared.stop.load(Ordering::Relaxed) {
+        // Where the gate was last seen in `enter`, that may have been the one that came with `stop`.
+        let is_stopped = || shared.stop.load(Ordering::Relaxed);
+        wait(shared.spin, || shared.gate.load(Ordering::Acquire) / ONE_JOB != seen || is_stopped());
+        if is_stopped() {
             return;
         }
         let entered = shared.enter();
@@ -262,6 +264,13 @@ mod tests {
                 counts[i].fetch_add(1, Ordering::Relaxed);
             });
             assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));
+        }
+    }
+
+    #[test]
+    fn a_pool_ends_also_while_its_workers_still_look_for_the_last_job() {
+        for _ in 0..2000 {
+            Pool::new(4).run(&|_| {});
         }
     }
 

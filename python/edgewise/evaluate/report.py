@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from edgewise import _core
 from edgewise.engine.memory import physical_memory_bytes
 from edgewise.evaluate.quality import measure, open_to_evaluate
-from edgewise.evaluate.speed import cpu_name, measure_speeds
+from edgewise.evaluate.speed import cpu_name, measure_speeds, require_tokens
 from edgewise.evaluate.texts import tokens_of
 
 if TYPE_CHECKING:
@@ -160,6 +160,10 @@ def make_report(
     Raises:
         InvalidArgument: if the text is too short.
     """
+    with open_to_evaluate(source, config, context) as reference:
+        tokens = tokens_of(reference, text)
+        isa, threads = reference.session.isa, reference.session.threads
+    require_tokens(tokens)
     qualities: list[Quality] = []
     for together in _groups(source, candidates, physical_memory_bytes()[0] // 2):
         shown = _Share(progress, before=len(qualities), part=len(together), whole=len(candidates))
@@ -167,8 +171,6 @@ def make_report(
             reference = stack.enter_context(open_to_evaluate(source, config, context))
             engines = [stack.enter_context(open_to_evaluate(one.path, config, context)) for one in together]
             qualities += measure(engines, reference, text, chunks=chunks, progress=shown.update)
-            tokens = tokens_of(reference, text)
-            isa, threads = reference.session.isa, reference.session.threads
     own, *speeds = measure_speeds(
         [source, *(one.path for one in candidates)],
         tokens,

@@ -85,14 +85,12 @@ def measure_speeds(
     Raises:
         InvalidArgument: if there are fewer tokens than the runs take.
     """
-    needed = PROMPT_TOKENS + ANSWER_TOKENS
-    if len(tokens) < needed:
-        raise InvalidArgument(f"speed is measured with {needed} tokens, the text has {len(tokens)}")
+    require_tokens(tokens)
     rounds = ROUNDS if rounds is None else rounds
     runs: list[list[_Run]] = [[] for _ in paths]
     for turn in range(rounds):
         for index, path in enumerate(paths):
-            runs[index].append(_measured_alone(path, tokens[:needed], config))
+            runs[index].append(_measured_alone(path, tokens[: PROMPT_TOKENS + ANSWER_TOKENS], config))
             if progress is not None:
                 progress(turn * len(paths) + index + 1, rounds * len(paths))
     return [
@@ -103,6 +101,17 @@ def measure_speeds(
         )
         for of_model in runs
     ]
+
+
+def require_tokens(tokens: Sequence[int]) -> None:
+    """Checks that a text is long enough to measure speeds with.
+
+    Raises:
+        InvalidArgument: if it is not.
+    """
+    needed = PROMPT_TOKENS + ANSWER_TOKENS
+    if len(tokens) < needed:
+        raise InvalidArgument(f"speed is measured with {needed} tokens, the text has {len(tokens)}")
 
 
 def cpu_name() -> str:
