@@ -107,13 +107,13 @@ def run(arguments: argparse.Namespace) -> int:
     if source.unmeasured and not arguments.quiet:
         print(f"note: the importance matrix says nothing of {source.unmeasured} matrices", file=sys.stderr)
     wishes = Wishes(tuple(arguments.patterns), arguments.output_tensor, arguments.token_embedding)
+    beside = Path("demo.gguf") if source.path == models.DEMO else source.path
     plans: list[tuple[str, Plan, float | None]]
     if mixes:
         may_requantize = arguments.allow_requantize
         plans = [(mix.name, plan_mix(source, mix, wishes, may_requantize=may_requantize), None) for mix in mixes]
     else:
-        plans = [("", *_measured_plan(source, wishes, text, arguments))]
-    beside = Path("demo.gguf") if source.path == models.DEMO else source.path
+        plans = [("", *_measured_plan(source, wishes, text, arguments.output or beside, arguments))]
     candidates = []
     for mix, plan, divergence in plans:
         name = mix or f"{plan.bits_per_weight:.2f}bpw"
@@ -148,7 +148,7 @@ def _mistake(arguments: argparse.Namespace) -> str | None:
 
 
 def _measured_plan(
-    source: SourceModel, wishes: Wishes, text: bytes, arguments: argparse.Namespace
+    source: SourceModel, wishes: Wishes, text: bytes, beside: Path, arguments: argparse.Namespace
 ) -> tuple[Plan, float | None]:
     """The plan for a size or a divergence, and the divergence if that was measured."""
     config = engine_arguments.config(arguments)
@@ -157,7 +157,6 @@ def _measured_plan(
     may_requantize = arguments.allow_requantize
     if arguments.target_size is not None:
         return measured.plan(arguments.target_size, may_requantize=may_requantize), None
-    beside = arguments.output or default_path(source.path, "trial")
     with Trials(source, text, config, arguments.context, arguments.chunks, beside) as trials:
 
         def divergence(plan: Plan) -> float:
