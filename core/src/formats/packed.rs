@@ -225,6 +225,17 @@ pub(super) fn span_bits<S: Simd, const WIDTH: i32>(simd: S, bytes: &[u8], from: 
     simd.and(simd.shift_halves(bytes, [from - to, from + WIDTH - to]), simd.splat_byte(mask as u8))
 }
 
+/// The pairs of bits of 64 bytes, as `q2_k` and `q3_k` have them.
+#[inline(always)]
+pub(super) fn span_pairs<S: Simd>(simd: S, bytes: &[u8]) -> [S::Bytes; 4] {
+    [
+        span_bits::<S, 2>(simd, bytes, 0, 0),
+        span_bits::<S, 2>(simd, bytes, 4, 0),
+        span_bits::<S, 2>(simd, &bytes[32..], 0, 0),
+        span_bits::<S, 2>(simd, &bytes[32..], 4, 0),
+    ]
+}
+
 /// The half float at `start` in each of 16 rows.
 #[inline(always)]
 pub(super) fn halves_of_rows<S: Simd>(simd: S, rows: &[u8], start: usize, stride: usize) -> S::F32 {

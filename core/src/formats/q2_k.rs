@@ -49,12 +49,7 @@ impl Packed for Q2K {
 
     #[inline(always)]
     fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
-        [
-            packed::span_bits::<S, 2>(simd, &span[16..], 0, 0),
-            packed::span_bits::<S, 2>(simd, &span[16..], 4, 0),
-            packed::span_bits::<S, 2>(simd, &span[48..], 0, 0),
-            packed::span_bits::<S, 2>(simd, &span[48..], 4, 0),
-        ]
+        packed::span_pairs(simd, &span[16..])
     }
 
     #[inline(always)]

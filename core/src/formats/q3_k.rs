@@ -60,13 +60,13 @@ impl Packed for Q3K {
 
     #[inline(always)]
     fn codes<S: Simd>(simd: S, span: &[u8]) -> [S::Bytes; 4] {
-        let mut codes = [simd.splat_byte(0); 4];
-        for (i, codes) in codes.iter_mut().enumerate() {
-            let (low, from) = (&span[32 + 32 * (i / 2)..], 2 * i as i32);
-            let third = packed::span_bits::<S, 1>(simd, span, from, 2);
-            *codes = simd.or(packed::span_bits::<S, 2>(simd, low, 2 * from % 8, 0), third);
-        }
-        codes
+        let low = packed::span_pairs(simd, &span[32..]);
+        [
+            simd.or(low[0], packed::span_bits::<S, 1>(simd, span, 0, 2)),
+            simd.or(low[1], packed::span_bits::<S, 1>(simd, span, 2, 2)),
+            simd.or(low[2], packed::span_bits::<S, 1>(simd, span, 4, 2)),
+            simd.or(low[3], packed::span_bits::<S, 1>(simd, span, 6, 2)),
+        ]
     }
 
     #[inline(always)]

@@ -367,11 +367,11 @@ impl Simd for Scalar {
     fn shift_left<const N: u32>(self, x: Bytes) -> Bytes {
         map(x, |x| x << N)
     }
-    #[inline]
+    #[inline(always)]
     fn shift_halves(self, x: Bytes, right: [i32; 2]) -> Bytes {
         let mut out = x;
         for (half, right) in out.as_chunks_mut::<32>().0.iter_mut().zip(right) {
-            *half = map(*half, |x| if right < 0 { x << -right } else { x >> right });
+            *half = if right < 0 { map(*half, |x| x << -right) } else { map(*half, |x| x >> right) };
         }
         out
     }
