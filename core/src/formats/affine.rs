@@ -6,7 +6,7 @@
 //! among neighbouring whole scales by their error, and fit what the groups share to the codes.
 
 use super::f16;
-use super::groups::{Groups, half, half_not_below, inverse, lanes};
+use super::groups::{self, Batch, Groups, half, half_not_below, inverse, lanes};
 use crate::isa::{LANES, Simd};
 
 /// Codes, what their groups share, and how scales are searched.
@@ -117,15 +117,27 @@ impl<S: Simd, const N: usize> Fit<S, N> {
     }
 }
 
-/// Scale and offset of each group, `x = scale q + offset`, for codes from 0 on.
+/// Blocks of 32 values with a scale and an offset each, `x = scale q + offset`, whose first four bytes are these two as half
+/// floats; `pack` takes the codes, from 0 on, and what follows in the block.
 #[inline(always)]
-pub(super) fn scale_and_offset<S: Simd, const N: usize>(
+pub(super) fn single_groups<S: Simd>(
     simd: S,
-    groups: &Groups<S, N>,
+    batch: Batch,
     search: &Search,
-) -> (S::F32, S::F32) {
-    let fit = Fit::find(simd, groups, simd.splat(f32::MAX), search);
-    (simd.mul(fit.scale, fit.range), simd.add(fit.low, simd.mul(fit.offset, fit.range)))
+    out: std::slice::ChunksExactMut<u8>,
+    pack: impl Fn([u8; 32], &mut [u8]),
+) {
+    let fit = Fit::find(simd, &Groups::<S, 32>::load(simd, batch), simd.splat(f32::MAX), search);
+    let scales = lanes(simd, simd.mul(fit.scale, fit.range)).map(half);
+    let offsets = lanes(simd, simd.add(fit.low, simd.mul(fit.offset, fit.range))).map(half);
+    for (block, out) in out.enumerate() {
+        out[..2].copy_from_slice(&scales[block].to_le_bytes());
+        out[2..4].copy_from_slice(&offsets[block].to_le_bytes());
+        let factors = (f16::to_f32(scales[block]), -f16::to_f32(offsets[block]));
+        let mut codes = [0; 32];
+        groups::codes(simd, &batch.values[128 * block..][..128], factors, (0.0, search.levels), &mut codes);
+        pack(codes.map(|code| code as u8), &mut out[4..]);
+    }
 }
 
 /// Whole scales and minima of sixteen groups, and the units that those of a block share: `x = d s q - dmin m`.
@@ -141,10 +153,28 @@ pub(super) struct Blocks {
 impl Blocks {
     /// What a group's codes are multiplied by, and what is taken off then.
     #[inline(always)]
-    pub(super) fn factors<const N: usize>(&self, group: usize) -> (f32, f32) {
+    fn factors<const N: usize>(&self, group: usize) -> (f32, f32) {
         let block = group * N / 256;
         let (d, dmin) = (f16::to_f32(self.d[block]), f16::to_f32(self.dmin[block]));
         (d * f32::from(self.scales[group]), dmin * f32::from(self.minima[group]))
+    }
+
+    /// The codes of one block, whose values come after those of the blocks before it.
+    #[inline(always)]
+    pub(super) fn codes<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        values: &[u8],
+        block: usize,
+        search: &Search,
+    ) -> [i8; 256] {
+        let mut codes = [0; 256];
+        for (i, codes) in codes.as_chunks_mut::<N>().0.iter_mut().enumerate() {
+            let group = block * 256 / N + i;
+            let values = &values[4 * N * group..][..4 * N];
+            groups::codes(simd, values, self.factors::<N>(group), (0.0, search.levels), codes);
+        }
+        codes
     }
 }
 

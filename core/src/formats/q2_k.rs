@@ -117,12 +117,10 @@ impl Quantizer for Q2K {
         let blocks = affine::blocks(simd, &Groups::<S, 16>::load(simd, batch), &SEARCH);
         out[80..82].copy_from_slice(&blocks.d[0].to_le_bytes());
         out[82..84].copy_from_slice(&blocks.dmin[0].to_le_bytes());
-        let mut codes = [0; 256];
-        for (group, codes) in codes.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        for group in 0..16 {
             out[group] = blocks.scales[group] | blocks.minima[group] << 4;
-            let values = &batch.values[64 * group..][..64];
-            groups::codes(simd, values, blocks.factors::<16>(group), (0.0, SEARCH.levels), codes);
         }
+        let codes = blocks.codes::<S, 16>(simd, batch.values, 0, &SEARCH);
         for (i, byte) in out[16..80].iter_mut().enumerate() {
             let first = 128 * (i / 32) + i % 32;
             *byte = (0..4).fold(0, |bits, part| bits | (codes[first + 32 * part] as u8) << (2 * part));

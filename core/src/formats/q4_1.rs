@@ -1,7 +1,7 @@
 //! `q4_1`: 32 values of 4 bits, `x = d q + m`.
 
 use super::affine::{self, Search};
-use super::groups::{self, Batch, Groups, Quantizer, Rows};
+use super::groups::{self, Batch, Quantizer, Rows};
 use super::packed::{Packed, Slot, Zero};
 use super::{Format, block, f16, packed};
 use crate::isa::{Isa, Simd};
@@ -81,20 +81,11 @@ impl Quantizer for Q4_1 {
 
     #[inline(always)]
     fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
-        let groups = Groups::<S, 32>::load(simd, batch);
-        let (scales, offsets) = affine::scale_and_offset(simd, &groups, &SEARCH);
-        let scales = groups::lanes(simd, scales).map(groups::half);
-        let offsets = groups::lanes(simd, offsets).map(groups::half);
-        for (block, out) in out.chunks_exact_mut(20).enumerate() {
-            out[..2].copy_from_slice(&scales[block].to_le_bytes());
-            out[2..4].copy_from_slice(&offsets[block].to_le_bytes());
-            let (scale, offset) = (f16::to_f32(scales[block]), f16::to_f32(offsets[block]));
-            let mut codes = [0; 32];
-            groups::codes(simd, &batch.values[128 * block..][..128], (scale, -offset), (0.0, 15.0), &mut codes);
-            for (i, byte) in out[4..].iter_mut().enumerate() {
-                *byte = codes[i] as u8 | (codes[16 + i] as u8) << 4;
+        affine::single_groups(simd, batch, &SEARCH, out.chunks_exact_mut(20), |codes, rest| {
+            for (i, byte) in rest.iter_mut().enumerate() {
+                *byte = codes[i] | codes[16 + i] << 4;
             }
-        }
+        });
     }
 }
 

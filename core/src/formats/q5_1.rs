@@ -1,7 +1,7 @@
 //! `q5_1`: 32 values of 5 bits, `x = d q + m`.
 
 use super::affine::{self, Search};
-use super::groups::{self, Batch, Groups, Quantizer, Rows};
+use super::groups::{self, Batch, Quantizer, Rows};
 use super::packed::{Packed, Zero};
 use super::{Format, block, f16, packed};
 use crate::isa::{Isa, Simd};
@@ -80,23 +80,13 @@ impl Quantizer for Q5_1 {
 
     #[inline(always)]
     fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
-        let groups = Groups::<S, 32>::load(simd, batch);
-        let (scales, offsets) = affine::scale_and_offset(simd, &groups, &SEARCH);
-        let scales = groups::lanes(simd, scales).map(groups::half);
-        let offsets = groups::lanes(simd, offsets).map(groups::half);
-        for (block, out) in out.chunks_exact_mut(24).enumerate() {
-            out[..2].copy_from_slice(&scales[block].to_le_bytes());
-            out[2..4].copy_from_slice(&offsets[block].to_le_bytes());
-            let (scale, offset) = (f16::to_f32(scales[block]), f16::to_f32(offsets[block]));
-            let mut codes = [0; 32];
-            groups::codes(simd, &batch.values[128 * block..][..128], (scale, -offset), (0.0, 31.0), &mut codes);
-            let codes = codes.map(|code| code as u8);
+        affine::single_groups(simd, batch, &SEARCH, out.chunks_exact_mut(24), |codes, rest| {
             let fifth = (0..32).fold(0, |bits, i| bits | u32::from(codes[i] >> 4) << i);
-            out[4..8].copy_from_slice(&fifth.to_le_bytes());
-            for (i, byte) in out[8..].iter_mut().enumerate() {
+            rest[..4].copy_from_slice(&fifth.to_le_bytes());
+            for (i, byte) in rest[4..].iter_mut().enumerate() {
                 *byte = (codes[i] & 15) | codes[16 + i] << 4;
             }
-        }
+        });
     }
 }
 

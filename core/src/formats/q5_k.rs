@@ -113,12 +113,7 @@ impl Quantizer for Q5K {
     fn quantize<S: Simd>(simd: S, batch: Batch, out: &mut [u8]) {
         let blocks = affine::blocks(simd, &Groups::<S, 32>::load(simd, batch), &SEARCH);
         for (number, out) in out.chunks_exact_mut(<Self as Packed>::BYTES).enumerate() {
-            let mut codes = [0; 256];
-            for (i, codes) in codes.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-                let group = 8 * number + i;
-                let values = &batch.values[128 * group..][..128];
-                groups::codes(simd, values, blocks.factors::<32>(group), (0.0, SEARCH.levels), codes);
-            }
+            let codes = blocks.codes::<S, 32>(simd, batch.values, number, &SEARCH);
             pack(q4_k::pack_scales(&blocks, number), &codes, out);
         }
     }
