@@ -98,9 +98,8 @@ impl Bytes {
 
 fn require_regular(metadata: &Metadata) -> Result<()> {
     if metadata.is_dir() {
-        return Err(Error::model_file("is a folder, not a GGUF file").with_hint(
-            "name the .gguf file in it; safetensors files must become one first: llama.cpp's convert_hf_to_gguf.py",
-        ));
+        return Err(Error::model_file("is a folder, not a GGUF file")
+            .with_hint("name the .gguf file in it; safetensors files must become one first: edgewise convert DIR"));
     }
     if !metadata.is_file() {
         return Err(Error::model_file("is a pipe or a device; a model is mapped from a regular file")

@@ -16,8 +16,7 @@ pub(super) fn require_gguf(bytes: &[u8]) -> Result<()> {
     .with_hint(hint))
 }
 
-const CONVERT: &str =
-    "get a GGUF file of this model, or convert its folder first, for instance with llama.cpp's convert_hf_to_gguf.py";
+const CONVERT: &str = "get a GGUF file of this model, or make one of its folder: edgewise convert DIR";
 const DOWNLOAD_AGAIN: &str = "the download went wrong; get the file again";
 const OLD: &str = "get the GGUF file of this model; this layout was given up in 2023";
 
