@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
@@ -17,6 +17,8 @@ const SPIN: Duration = Duration::from_micros(50);
 const CLOSED: usize = 1 << 15;
 const ENTERED: usize = CLOSED - 1;
 const ONE_JOB: usize = CLOSED << 1;
+/// The gate of a pool that ends: no job has so many workers.
+const STOPPED: usize = usize::MAX;
 
 /// A closure that all threads of the pool are running, with its lifetime erased.
 ///
@@ -34,7 +36,6 @@ struct Shared {
     job: UnsafeCell<Option<(Job, Thread)>>,
     /// The first panic of a worker in the current job.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
-    stop: AtomicBool,
     spin: Duration,
 }
 
@@ -79,7 +80,6 @@ impl Pool {
             left: AtomicUsize::new(0),
             job: UnsafeCell::new(None),
             panic: Mutex::new(None),
-            stop: AtomicBool::new(false),
             spin: if threads > can_run { Duration::ZERO } else { SPIN },
         });
         let mut workers = Vec::new();
@@ -174,8 +174,7 @@ impl Drop for Pool {
             self.workers.drain(..).for_each(std::mem::forget);
             return;
         }
-        self.shared.stop.store(true, Ordering::Relaxed);
-        self.shared.gate.fetch_add(ONE_JOB, Ordering::Release);
+        self.shared.gate.store(STOPPED, Ordering::Release);
         for worker in self.workers.drain(..) {
             worker.thread().unpark();
             // A worker catches the panics of its jobs, so there is nothing to learn from joining it.
@@ -209,17 +208,17 @@ fn wait(spin: Duration, done: impl Fn() -> bool) {
 fn work(shared: &Shared) {
     let mut seen = 0;
     loop {
-        // Where the gate was last seen in `enter`, that may have been the one that came with `stop`.
-        let is_stopped = || shared.stop.load(Ordering::Relaxed);
-        wait(shared.spin, || shared.gate.load(Ordering::Acquire) / ONE_JOB != seen || is_stopped());
-        if is_stopped() {
-            return;
-        }
+        wait(shared.spin, || {
+            let gate = shared.gate.load(Ordering::Acquire);
+            gate / ONE_JOB != seen || gate == STOPPED
+        });
         let entered = shared.enter();
         let (Ok(gate) | Err(gate)) = entered;
         seen = gate / ONE_JOB;
-        if entered.is_err() {
-            continue;
+        match entered {
+            Ok(_) => {}
+            Err(STOPPED) => return,
+            Err(_) => continue,
         }
         // SAFETY: the caller wrote the cell before it opened the gate, and waits for this thread to leave before it does again.
         let cell = unsafe { (*shared.job.get()).clone() };
@@ -269,8 +268,9 @@ mod tests {
 
     #[test]
     fn a_pool_ends_also_while_its_workers_still_look_for_the_last_job() {
+        // More threads than CPUs, so that some come late.
         for _ in 0..2000 {
-            Pool::new(4).run(&|_| {});
+            Pool::new(8).run(&|_| {});
         }
     }
 
