@@ -21,7 +21,7 @@ mod _core {
     #[pymodule_export]
     use crate::formats::{block_size, dequantize, encodable_formats, encode};
     #[pymodule_export]
-    use crate::machine::{ThreadChoice, choose_threads, instruction_sets, int8_peak, read_bandwidth};
+    use crate::machine::{ThreadChoice, choose_threads, instruction_sets, int8_peak};
     #[pymodule_export]
     use crate::output::GgufWriter;
     #[pymodule_export]

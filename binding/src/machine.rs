@@ -58,13 +58,3 @@ pub(crate) fn instruction_sets() -> Vec<&'static str> {
 pub(crate) fn int8_peak(py: Python<'_>, isa: &str, threads: usize) -> PyResult<f64> {
     detached(py, || Ok(ceilings::int8_peak(&Pool::new(resolve_threads(threads)), named_isa(isa)?)))
 }
-
-/// Bytes per second that the threads read together from so much memory: the bound of decode.
-#[pyfunction]
-#[pyo3(signature = (*, isa, threads, size_bytes))]
-pub(crate) fn read_bandwidth(py: Python<'_>, isa: &str, threads: usize, size_bytes: usize) -> PyResult<f64> {
-    detached(py, || {
-        let memory = ceilings::memory(size_bytes)?;
-        Ok(ceilings::read_bandwidth(&Pool::new(resolve_threads(threads)), named_isa(isa)?, &[&memory]))
-    })
-}

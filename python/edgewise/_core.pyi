@@ -27,7 +27,6 @@ __all__ = [
     "encode",
     "instruction_sets",
     "int8_peak",
-    "read_bandwidth",
 ]
 
 VERSION: Final[str]
@@ -497,9 +496,6 @@ def instruction_sets() -> list[str]:
 
 def int8_peak(*, isa: str, threads: int) -> float:
     """Multiply-adds of 8-bit integers per second that the threads reach together: the bound of prefill."""
-
-def read_bandwidth(*, isa: str, threads: int, size_bytes: int) -> float:
-    """Bytes per second that the threads read together from so much memory: the bound of decode."""
 
 def dequantize(format_name: str, data: bytes) -> bytes:
     """The values of whole blocks, as little-endian f32.

@@ -1,13 +1,8 @@
 //! What the machine can do at best, measured here and now: every speed is read as a share of these two.
 
-use std::ops::Deref;
 use std::time::Instant;
 
-use memmap2::MmapMut;
-
-use crate::error::Result;
 use crate::isa::{Isa, Kernel, Pool, Simd};
-use crate::model::memory::out_of_memory;
 
 /// Bytes that a thread reads one after the other.
 const PIECE_BYTES: usize = 8 << 20;
@@ -43,16 +38,6 @@ pub fn read_bandwidth(pool: &Pool, isa: Isa, slices: &[&[u8]]) -> f64 {
     let start = Instant::now();
     pool.each(pieces.len(), &|i| isa.run(Read { bytes: pieces[i] }));
     slices.iter().map(|bytes| bytes.len()).sum::<usize>() as f64 / start.elapsed().as_secs_f64()
-}
-
-/// Memory to measure [`read_bandwidth`] with: every page written, and in large pages where the system has them, as model
-/// files are mapped.
-pub fn memory(size_bytes: usize) -> Result<impl Deref<Target = [u8]>> {
-    let mut memory = MmapMut::map_anon(size_bytes.max(1)).map_err(|_| out_of_memory(size_bytes, "buffer"))?;
-    #[cfg(target_os = "linux")]
-    let _ = memory.advise(memmap2::Advice::HugePage); // refused by systems without
-    memory.fill(1);
-    Ok(memory)
 }
 
 struct Sums;
@@ -141,7 +126,7 @@ mod tests {
     #[test]
     fn ceilings_are_positive_numbers() {
         let pool = Pool::new(2);
-        let bytes = memory(100_000).unwrap();
+        let bytes = vec![1; 100_000];
         for isa in Isa::available() {
             assert!(int8_peak(&pool, isa).is_normal());
             assert!(read_bandwidth(&pool, isa, &[&bytes]).is_normal());
