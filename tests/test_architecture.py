@@ -24,7 +24,7 @@ LEVELS: list[set[str]] = [
     {"quantize"},
     {"chat", "engine"},
     {"config"},
-    {"errors", "background", "_core"},
+    {"errors", "background", "json_values", "_core"},
 ]
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 

@@ -63,7 +63,7 @@ def test_imatrix_replaces_a_file_only_if_asked(tmp_path: Path, capsys: pytest.Ca
     path = tmp_path / "imatrix.gguf"
     path.write_bytes(b"mine")
     assert main(["imatrix", "demo", "-o", str(path), *ON_TEXT]) == 1
-    assert "hint: --force replaces it" in capsys.readouterr().err
+    assert "ask to replace it: --force" in capsys.readouterr().err
     assert path.read_bytes() == b"mine"
     assert main(["imatrix", "demo", "-o", str(path), "--force", *ON_TEXT]) == 0
     assert imatrix.read(path).entries

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -145,6 +146,53 @@ def test_an_interrupted_run_says_how_to_go_on(
     assert f"interrupted: --resume takes up {path}.part" in capsys.readouterr().err
     assert main(["quantize", str(DEMO), "q4_k_m", "-o", str(path), "--resume"]) == 0
     assert {entry.name for entry in tmp_path.iterdir()} == {"x.gguf"}
+
+
+def test_with_resume_files_that_were_finished_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "d-f16.gguf"
+    source.symlink_to(DEMO)
+    assert main(["quantize", str(source), "q8_0", "-q"]) == 0
+    before = (tmp_path / "d-q8_0.gguf").stat().st_mtime_ns
+    assert main(["quantize", str(source), "q8_0", "q4_k_m", "-q"]) == 1
+    assert not (tmp_path / "d-q4_k_m.gguf").exists(), "refused before the work"
+    assert main(["quantize", str(source), "q8_0", "q4_k_m", "-q", "--resume"]) == 0
+    assert "d-q8_0.gguf is whole already" in capsys.readouterr().err
+    assert (tmp_path / "d-q8_0.gguf").stat().st_mtime_ns == before
+    assert _core.ModelFile(tmp_path / "d-q4_k_m.gguf").tensors()
+    (tmp_path / "d-q6_k.gguf").write_bytes(b"mine")
+    assert main(["quantize", str(source), "q6_k", "-q", "--resume"]) == 1
+    assert (tmp_path / "d-q6_k.gguf").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("aim", [["--max-kld", "0.05"], ["q4_k_m", "--report", "r.json"]])
+def test_what_can_not_work_is_found_before_the_work(
+    aim: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("d-f16.gguf").symlink_to(DEMO)
+    Path("text.txt").write_text("Too short.")
+    assert main(["quantize", "d-f16.gguf", *aim, "-f", "text.txt", "-q"]) == 1
+    assert "the text has" in capsys.readouterr().err
+    for name in ("d-kld0.05.gguf", "d-q4_k_m.gguf", "r.json"):
+        Path(name).write_text("mine")
+    assert main(["quantize", "d-f16.gguf", *aim, "-f", str(TEXT), "-q"]) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "d-f16.gguf",
+        "text.txt",
+        "d-kld0.05.gguf",
+        "d-q4_k_m.gguf",
+        "r.json",
+    }
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_is_no_file_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipe = tmp_path / "pipe.gguf"
+    os.mkfifo(pipe)
+    assert main(["quantize", str(DEMO), "q4_k_m", "-o", str(pipe), "--force", "-q"]) == 1
+    assert "pipe.gguf is no regular file" in capsys.readouterr().err
+    assert pipe.is_fifo()
 
 
 def _interrupt(bar: ProgressBar, done: int, total: int, note: str = "") -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,7 +14,8 @@ import pytest
 
 from edgewise.errors import InvalidArgument, SystemRefused, UnsupportedError
 from edgewise.evaluate import table
-from edgewise.evaluate.page import as_json, page, require_kind, write_report
+from edgewise.evaluate.figures import Estimate
+from edgewise.evaluate.page import as_json, page, require_report, write_report
 from evaluate.reports import report, result
 
 REPORT = report(result("q8_0", 8_500_000, 0.001), result("q4<k>", 5_000_000, 0.03))
@@ -38,6 +42,17 @@ def test_a_page_has_charts_table_and_recommendation() -> None:
     assert "q4<k>" not in re.sub(r"<svg.*?</svg>", "", html, flags=re.DOTALL)
     assert "<td>5.00</td>" in html
     assert "edgewise quantize m.gguf q8_0" in html
+
+
+def test_names_of_points_that_are_near_each_other_do_not_overlap() -> None:
+    near = [result(f"name_{number}", 5_000_000 + 10_000 * number, 0.03) for number in range(12)]
+    chart = re.findall(r"<svg.*?</svg>", page(report(*near), "x"), re.DOTALL)[0]
+    places = re.findall(r"translate\(([\d.]+) ([\d.]+)\)[^>]*>\s*name_", chart) or re.findall(
+        r'x="([\d.]+)" y="([\d.]+)"[^>]*>name_', chart
+    )
+    assert len(places) == 12
+    heights = sorted(float(y) for _, y in places)
+    assert all(b - a > 8 for a, b in pairwise(heights))
 
 
 def test_the_same_report_gives_the_same_page() -> None:
@@ -69,21 +84,38 @@ def test_other_forms_come_alone(name: str, tmp_path: Path) -> None:
 
 def test_a_file_of_another_kind_is_refused() -> None:
     with pytest.raises(InvalidArgument, match=r"ends in \.html, \.json, \.md"):
-        require_kind(Path("report.pdf"))
+        require_report(Path("report.pdf"), may_replace=False)
 
 
 def test_a_page_without_matplotlib_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UnsupportedError) as caught:
-        require_kind(Path("report.html"))
+        require_report(Path("report.html"), may_replace=False)
     assert caught.value.hint is not None
     assert "edgewise[report]" in caught.value.hint
-    require_kind(Path("report.json"))
+    require_report(Path("report.json"), may_replace=False)
 
 
-def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_an_error_before_and_after_the_work(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "report.md"
     with pytest.raises(SystemRefused):
-        write_report(REPORT, tmp_path / "nowhere" / "report.md", "edgewise quantize")
+        require_report(path, may_replace=True)
+    with pytest.raises(SystemRefused):
+        write_report(REPORT, path, "edgewise quantize")
+
+
+@pytest.mark.parametrize("there", ["report.html", "report.json"])
+def test_neither_the_page_nor_the_json_beside_it_replaces_a_file_unasked(there: str, tmp_path: Path) -> None:
+    (tmp_path / there).write_text("mine")
+    with pytest.raises(InvalidArgument, match=there):
+        require_report(tmp_path / "report.html", may_replace=False)
+    require_report(tmp_path / "report.html", may_replace=True)
+
+
+def test_json_has_null_for_what_is_not_finite() -> None:
+    endless = replace(REPORT, source=replace(REPORT.source, perplexity=Estimate(math.inf, math.nan)))
+    found = json.loads(as_json(endless, "edgewise quantize"), parse_constant=pytest.fail)
+    assert found["source"]["perplexity"] == {"value": None, "error": None}
 
 
 def test_a_table_shows_as_many_digits_as_the_error_leaves() -> None:

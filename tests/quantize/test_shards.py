@@ -92,25 +92,33 @@ def test_existing_files_stay_unless_they_are_to_be_replaced(tmp_path: Path) -> N
         merge(paths[0], tmp_path / "merged.gguf")
     with pytest.raises(InvalidArgument, match="is part of the model"):
         merge(paths[0], paths[0], replace_file=True)
+    with pytest.raises(InvalidArgument, match="is part of the model"):
+        merge(paths[0], paths[1], replace_file=True)
+    assert main(["quantize", str(paths[0]), "q4_k_m", "-o", str(paths[1]), "--force", "-q"]) == 1
+    assert _core.ModelFile(paths[0]).tensors()
 
 
-@pytest.mark.parametrize("bands_done", [0, 30])
-def test_an_interruption_leaves_no_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bands_done: int) -> None:
+@pytest.mark.parametrize(("most_bytes", "most_tensors"), [(0, None), (None, 0), (None, -1)])
+def test_a_file_must_hold_something(tmp_path: Path, most_bytes: int | None, most_tensors: int | None) -> None:
+    with pytest.raises(InvalidArgument, match="at least one byte and one tensor"):
+        split(model(tmp_path), tmp_path / "part", most_bytes=most_bytes, most_tensors=most_tensors)
+
+
+@pytest.mark.parametrize("shards_done", [0, 3])
+def test_an_interruption_leaves_no_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shards_done: int) -> None:
     source = model(tmp_path)
     monkeypatch.setattr(bands, "_BAND_VALUES", 1 << 12)
-    left = bands_done
+    there = 1 + shards_done
 
     def interrupt(done: int, total: int, name: str) -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
+        if name and len(names(tmp_path)) > there:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         split(source, tmp_path / "part", most_tensors=3, progress=interrupt)
     assert names(tmp_path) == {source.name}
     paths = split(source, tmp_path / "part", most_tensors=12)
-    left = bands_done
+    there = 1 + len(paths)
     with pytest.raises(KeyboardInterrupt):
         merge(paths[0], tmp_path / "merged.gguf", progress=interrupt)
     assert names(tmp_path) == {source.name, *(path.name for path in paths)}

@@ -55,7 +55,7 @@ def test_a_reason_tells_what_more_bytes_would_give(measured: Measured) -> None:
     tensor = next(tensor for tensor in plan.tensors if tensor.source.name == "blk.0.attn_q.weight")
     assert tensor.reason.startswith("measured: ")
     assert " would have " in tensor.reason
-    assert measured.plan(10**9).tensors[0].reason == "kept: there is room for it"
+    assert measured.plan(10**9).tensors[0].reason == "loses nothing: there is room for it"
 
 
 def test_too_small_a_size_is_refused_with_the_least_one(measured: Measured) -> None:

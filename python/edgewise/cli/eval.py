@@ -88,8 +88,9 @@ def _print(quality: Quality, against: str | None) -> None:
     rows = [("perplexity", _with_error(quality.perplexity, ".4f"))]
     if quality.divergence is not None:
         rows += _divergence_rows(quality.divergence, against or "")
+    chunks = "1 chunk" if quality.chunks == 1 else f"{quality.chunks} chunks"
     rows += [
-        ("scored", f"{quality.positions} tokens in {quality.chunks} chunks of {quality.context}"),
+        ("scored", f"{quality.positions} tokens in {chunks} of {quality.context}"),
         ("speed", f"{quality.tokens_per_second:.1f} tokens/s"),
     ]
     for label, value in rows:

@@ -11,11 +11,11 @@ from edgewise.cli.eval import add_text_arguments
 from edgewise.cli.output import shown
 from edgewise.cli.progress import ProgressBar
 from edgewise.engine import models
-from edgewise.errors import InvalidArgument
 from edgewise.evaluate.importance import measure_importance
 from edgewise.evaluate.quality import open_to_evaluate
 from edgewise.evaluate.texts import read_text
 from edgewise.quantize import imatrix
+from edgewise.quantize.work import require_place
 
 if TYPE_CHECKING:
     import argparse
@@ -41,8 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures and writes."""
-    if arguments.output.exists() and not arguments.force:
-        raise InvalidArgument(f"{arguments.output} is there already", hint="--force replaces it")
+    require_place(arguments.output, may_replace=arguments.force)
     text = read_text(arguments.file)
     path = models.resolve(arguments.model)
     with (

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import sys
-from typing import Any
+
+from edgewise.json_values import finite
 
 # Control characters but tab and newline, marks that turn the direction of text, and halves of surrogate pairs.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -25,7 +25,7 @@ def exact(text: str) -> str:
 def print_json(value: object) -> None:
     """Prints one JSON object. JSON has no NaN and no infinities: they become null."""
     is_utf8 = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
-    print(shown(json.dumps(_finite(value), ensure_ascii=not is_utf8, allow_nan=False)))
+    print(shown(json.dumps(finite(value), ensure_ascii=not is_utf8, allow_nan=False)))
 
 
 def size(size_bytes: int) -> str:
@@ -41,11 +41,3 @@ def read_stdin() -> str:
     if sys.stdin is None:
         return ""
     return sys.stdin.buffer.read().decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,15 +15,17 @@ from edgewise.cli.output import print_json, shown, size
 from edgewise.cli.progress import ProgressBar
 from edgewise.engine import models
 from edgewise.engine.memory import peak_memory_bytes
+from edgewise.errors import EdgewiseError
 from edgewise.evaluate import table
-from edgewise.evaluate.page import require_kind, write_report
-from edgewise.evaluate.report import Candidate, make_report
+from edgewise.evaluate.page import require_report, write_report
+from edgewise.evaluate.report import Candidate, make_report, require_text
 from edgewise.evaluate.texts import read_text
 from edgewise.evaluate.trials import Trials
+from edgewise.quantize.bands import prove
 from edgewise.quantize.mixes import MIXES, named_mix
 from edgewise.quantize.recipe import Wishes
 from edgewise.quantize.targets import measure_formats, plan_divergence
-from edgewise.quantize.work import default_path, open_source, plan_mix, require_absent, save
+from edgewise.quantize.work import default_path, open_source, plan_mix, require_place, save
 
 if TYPE_CHECKING:
     import argparse
@@ -98,26 +101,27 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"error: {mistake}", file=sys.stderr)
         return 2
     mixes = [named_mix(name) for name in arguments.formats]
-    if arguments.report is not None:
-        require_kind(arguments.report)
     text = read_text(arguments.file) if arguments.file is not None else b""
-    if arguments.output is not None and not (arguments.force or arguments.dry_run):
-        require_absent(arguments.output)  # before the work
     source = open_source(models.resolve(arguments.model), arguments.imatrix)
     if source.unmeasured and not arguments.quiet:
         print(f"note: the importance matrix says nothing of {source.unmeasured} matrices", file=sys.stderr)
     wishes = Wishes(tuple(arguments.patterns), arguments.output_tensor, arguments.token_embedding)
     beside = Path("demo.gguf") if source.path == models.DEMO else source.path
-    plans: list[tuple[str, Plan, float | None]]
-    if mixes:
-        may_requantize = arguments.allow_requantize
-        plans = [(mix.name, plan_mix(source, mix, wishes, may_requantize=may_requantize), None) for mix in mixes]
-    else:
-        plans = [("", *_measured_plan(source, wishes, text, arguments.output or beside, arguments))]
+    names = [mix.name for mix in mixes] or [_aim(arguments)]
+    paths = [arguments.output or default_path(beside, name) for name in names]
+    plans: list[tuple[Plan, float | None]] = []
+    for mix in mixes:
+        plans.append((plan_mix(source, mix, wishes, may_requantize=arguments.allow_requantize), None))
+    finished = _finished(paths, [plan for plan, _ in plans]) if arguments.resume else set()
+    _require_room_for_results([path for path in paths if path not in finished], source, text, arguments)
+    if not mixes:
+        plans.append(_measured_plan(source, wishes, text, paths[0], arguments))
     candidates = []
-    for mix, plan, divergence in plans:
-        name = mix or f"{plan.bits_per_weight:.2f}bpw"
-        path = arguments.output or default_path(beside, name)
+    for name, path, (plan, divergence) in zip(names, paths, plans, strict=True):
+        if path in finished:
+            print(shown(f"{path} is whole already"), file=sys.stderr)
+            candidates.append(Candidate(name, path))
+            continue
         written = None if arguments.dry_run else _save(source, plan, path, arguments)
         if arguments.json:
             print_json({**_data(source, plan, path, written), "divergence": divergence})
@@ -129,6 +133,38 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.report is not None:
         _report(source.path, candidates, text, arguments)
     return 0
+
+
+def _aim(arguments: argparse.Namespace) -> str:
+    """What a file that is made for a size or a divergence is called after."""
+    if arguments.target_size is not None:
+        return size(arguments.target_size).replace(" ", "").lower()
+    return f"kld{arguments.max_kld:g}"
+
+
+def _finished(paths: list[Path], plans: list[Plan]) -> set[Path]:
+    """The files that an interrupted run had finished: they hold what is planned."""
+    found = set()
+    for path, plan in zip(paths, plans, strict=False):
+        with contextlib.suppress(EdgewiseError):
+            if path.is_file():
+                prove(plan, path)
+                found.add(path)
+    return found
+
+
+def _require_room_for_results(
+    paths: list[Path], source: SourceModel, text: bytes, arguments: argparse.Namespace
+) -> None:
+    """Finds out before the work whether its results could be written, and the text is long enough."""
+    if not arguments.dry_run:
+        for path in paths:
+            require_place(path, may_replace=arguments.force)
+    if arguments.report is not None:
+        require_report(arguments.report, may_replace=arguments.force)
+    if arguments.report is not None or arguments.max_kld is not None:
+        config, is_timed = engine_arguments.config(arguments), arguments.report is not None
+        require_text(source.path, text, config, context=arguments.context, is_timed=is_timed)
 
 
 def _mistake(arguments: argparse.Namespace) -> str | None:
@@ -190,9 +226,9 @@ def _report(source: Path, candidates: list[Candidate], text: bytes, arguments: a
             chunks=arguments.chunks,
             progress=progress,
         )
-    write_report(report, arguments.report, arguments.command)
     if not arguments.json:
         print(shown("\n" + table.markdown(report)), end="")
+    write_report(report, arguments.report, arguments.command)
 
 
 def _isa(name: str) -> str | None:
@@ -214,7 +250,9 @@ def _save(source: SourceModel, plan: Plan, path: Path, arguments: argparse.Names
                 progress=_shown_on(bar),
             )
     except KeyboardInterrupt:
-        print(shown(f"\ninterrupted: --resume takes up {path}.part"), file=sys.stderr)
+        part = path.with_name(f"{path.name}.part")
+        if part.exists():
+            print(shown(f"\ninterrupted: --resume takes up {part}"), file=sys.stderr)
         raise
 
 

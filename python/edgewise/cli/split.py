@@ -10,7 +10,6 @@ from edgewise.cli.argument_types import size_bytes, whole
 from edgewise.cli.output import shown, size
 from edgewise.cli.progress import ProgressBar
 from edgewise.engine import models
-from edgewise.errors import InvalidArgument
 from edgewise.quantize.shards import bare_name, split
 
 if TYPE_CHECKING:
@@ -40,8 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the files and prints their names."""
-    if arguments.max_tensors is not None and arguments.max_tensors < 1:
-        raise InvalidArgument("--max-tensors must be at least 1")
     source = models.resolve(arguments.model)
     with ProgressBar("million weights", is_quiet=arguments.quiet) as bar:
         paths = split(

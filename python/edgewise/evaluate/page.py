@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from edgewise.errors import InvalidArgument, SystemRefused
 from edgewise.evaluate import table
 from edgewise.evaluate.charts import quality_chart, require_charts, speed_chart
+from edgewise.json_values import finite
+from edgewise.quantize.work import require_place
 
 if TYPE_CHECKING:
     from edgewise.evaluate.report import Report
@@ -62,17 +64,21 @@ footer { color: #555; font-size: 0.9rem; margin-top: 1.5rem; }
 """
 
 
-def require_kind(path: Path) -> None:
+def require_report(path: Path, *, may_replace: bool) -> None:
     """Checks that a report can be written to such a file, before the work for it is done.
 
     Raises:
-        InvalidArgument: if its name ends in something else than `.html`, `.json` or `.md`.
+        InvalidArgument: if its name ends in something else than `.html`, `.json` or `.md`, or a file is there that must
+            not be replaced.
+        SystemRefused: if there is no folder for it.
         UnsupportedError: if it is a page, and charts cannot be drawn.
     """
     if path.suffix not in SUFFIXES:
         raise InvalidArgument(f"{path}: a report is a file that ends in {', '.join(SUFFIXES)}")
     if path.suffix == ".html":
         require_charts()
+        require_place(path.with_suffix(".json"), may_replace=may_replace)
+    require_place(path, may_replace=may_replace)
 
 
 def write_report(report: Report, path: Path, command: str) -> None:
@@ -80,13 +86,12 @@ def write_report(report: Report, path: Path, command: str) -> None:
 
     Args:
         report: what was found.
-        path: the file to be; one that is there is replaced.
+        path: the file to be, for which `require_report` has looked; one that is there is replaced.
         command: what the user typed.
 
     Raises:
         SystemRefused: if the file cannot be written.
     """
-    require_kind(path)
     if path.suffix == ".html":
         _replace(path, page(report, command))
         _replace(path.with_suffix(".json"), as_json(report, command))
@@ -118,8 +123,8 @@ def page(report: Report, command: str) -> str:
 
 
 def as_json(report: Report, command: str) -> str:
-    """The report for programs: the fields of `Report`, in bytes, nats and tokens per second."""
-    return json.dumps({**asdict(report), "command": command}, indent=1) + "\n"
+    """The report for programs: the fields of `Report`, in bytes, nats and tokens per second; null if not finite."""
+    return json.dumps(finite({**asdict(report), "command": command}), indent=1, allow_nan=False) + "\n"
 
 
 def _replace(path: Path, content: str) -> None:

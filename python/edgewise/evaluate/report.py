@@ -11,7 +11,7 @@ from edgewise import _core
 from edgewise.engine.memory import physical_memory_bytes
 from edgewise.evaluate.quality import measure, open_to_evaluate
 from edgewise.evaluate.speed import cpu_name, measure_speeds, require_tokens
-from edgewise.evaluate.texts import tokens_of
+from edgewise.evaluate.texts import chunks_of, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -134,6 +134,26 @@ class Report:
     circumstances: Circumstances
 
 
+def require_text(source: Path, text: bytes, config: EngineConfig, *, context: int, is_timed: bool) -> None:
+    """Checks that a text is long enough to measure with, before the work for it is done.
+
+    Args:
+        source: the model that reads it.
+        text: what the models predict.
+        config: how the model is opened.
+        context: tokens of a chunk.
+        is_timed: whether speeds are measured, too.
+
+    Raises:
+        InvalidArgument: if it is not.
+    """
+    with open_to_evaluate(source, config, context) as reference:
+        tokens = tokens_of(reference, text)
+    chunks_of(tokens, context, None)
+    if is_timed:
+        require_tokens(tokens)
+
+
 def make_report(
     source: Path,
     candidates: Sequence[Candidate],
@@ -200,11 +220,14 @@ def recommendation(source: Source, results: Sequence[Result]) -> str:
             f"whose mean KL divergence is {nearest.divergence.mean.value:.3g} nats."
         )
     best = min(near, key=lambda result: result.weight.size_bytes)
+    why = f"of the files whose mean KL divergence from the source is at most {MOST_DIVERGENCE} nats it is the smallest"
+    if len(results) == 1:
+        why = f"its mean KL divergence from the source is at most {MOST_DIVERGENCE} nats"
+    share = best.weight.size_bytes / source.weight.size_bytes
     return (
-        f"Take {best.name}: of the files whose mean KL divergence from the source is at most {MOST_DIVERGENCE} nats it "
-        f"is the smallest, with {best.weight.size_bytes / source.weight.size_bytes:.0%} of the source's size, a "
-        f"divergence of {best.divergence.mean.value:.3g} nats and "
-        f"{best.speed.decode.median / source.speed.decode.median:.2g} times its decode speed."
+        f"Take {best.name}: {why}, with {share:.0%} of the source's size, a divergence of "
+        f"{best.divergence.mean.value:.3g} nats and {best.speed.decode.median / source.speed.decode.median:.2g} times "
+        "its decode speed."
     )
 
 

@@ -36,8 +36,9 @@ def rows(report: Report) -> list[tuple[str, ...]]:
 def circumstances(report: Report) -> str:
     """What was measured on what, in two sentences."""
     where: Circumstances = report.circumstances
+    chunks = "1 chunk" if where.chunks == 1 else f"{where.chunks} chunks"
     return (
-        f"Perplexity and KL divergence (in nats, from {report.source.name}): {where.text}, {where.chunks} chunks of "
+        f"Perplexity and KL divergence (in nats, from {report.source.name}): {where.text}, {chunks} of "
         f"{where.context} tokens, {where.positions} predictions. Speed: median (smallest to largest) of five runs in "
         f"turn, 256 tokens of prompt and 64 more; edgewise {where.version} on {where.cpu}, {where.isa}, "
         f"{where.threads} threads."

@@ -265,7 +265,7 @@ def _require_space(plan: Plan, target: Target) -> None:
     part = target.path.with_name(target.path.name + ".part")
     if not folder.is_dir():
         return  # the writer says so
-    there = part.stat().st_size if target.resume and part.is_file() else 0
+    there = part.stat().st_size if part.is_file() else 0  # taken up, or written over
     free = shutil.disk_usage(folder).free + there
     if free < plan.size_bytes:
         raise SystemRefused(

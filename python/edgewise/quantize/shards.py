@@ -16,7 +16,7 @@ from edgewise.errors import InvalidArgument
 from edgewise.quantize.bands import Target, prove, write
 from edgewise.quantize.plan import ALIGNMENT, Plan, facts_of, make_plan
 from edgewise.quantize.recipe import Choice
-from edgewise.quantize.work import header_bytes, require_absent
+from edgewise.quantize.work import header_bytes, is_part_of, require_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,9 +52,12 @@ def split(
         The files, in order.
 
     Raises:
-        InvalidArgument: if everything fits one file, or files are there already. None is left behind by a failure.
+        InvalidArgument: if a limit is below 1, everything fits one file, or files are there already. A failure leaves
+            none behind.
         SystemRefused: if the disk is full or refuses otherwise.
     """
+    if any(limit is not None and limit < 1 for limit in (most_bytes, most_tensors)):
+        raise InvalidArgument("a file must be allowed at least one byte and one tensor")
     file = _core.ModelFile(source)
     plan = _copy(file)
     groups = _groups(plan, header_bytes(file), most_bytes, most_tensors)
@@ -66,10 +69,9 @@ def split(
         prefix.with_name(f"{prefix.name}-{number:05}-of-{len(groups):05}.gguf") for number in range(1, len(groups) + 1)
     ]
     for path in paths:
-        if path.exists() and path.samefile(source):
+        if is_part_of(source, path):
             raise InvalidArgument(f"{path} is part of the model that is split; choose another name")
-        if not replace_files:
-            require_absent(path)
+        require_place(path, may_replace=replace_files)
     total = sum(tensor.values for tensor in plan.tensors)
     done = 0
     written: list[Path] = []
@@ -91,8 +93,8 @@ def split(
             done += sum(tensor.values for tensor in group)
         prove(plan, paths[0])
     except BaseException:
-        for path in written:
-            path.unlink(missing_ok=True)
+        for whole in written:
+            whole.unlink(missing_ok=True)
         _part(path).unlink(missing_ok=True)
         raise
     return paths
@@ -124,7 +126,7 @@ def merge(
     file = _core.ModelFile(shard)
     if file.metadata().get("split.count", 1) in (0, 1):
         raise InvalidArgument(f"{shard} is a whole model: there is nothing to merge")
-    if path.exists() and path.samefile(shard):
+    if is_part_of(shard, path):
         raise InvalidArgument(f"{path} is part of the model that is merged; choose another name")
     try:
         target = Target(path, (), file, replace_file)

@@ -211,7 +211,7 @@ def _choices(allocation: Allocation) -> dict[str, Choice]:
     choices = {}
     for name, option in allocation.options.items():
         if option.error == 0:
-            reason = "kept: there is room for it"
+            reason = "loses nothing: there is room for it"
         else:
             reason = f"measured: {option.error**0.5:.2%} error"
             if name in allocation.better:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgewise import _core
-from edgewise.errors import InvalidArgument
+from edgewise.errors import InvalidArgument, SystemRefused, UnsupportedError
 from edgewise.quantize import imatrix
 from edgewise.quantize.bands import Target, Written, write
 from edgewise.quantize.plan import Plan, facts_of, make_plan
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgewise.quantize.mixes import Mix
     from edgewise.quantize.recipe import ModelFacts, Wishes
 
+_SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})\.gguf")
 QUANTIZATION_VERSION = 2
 """Of the block formats; what `general.quantization_version` says."""
 
@@ -78,12 +79,16 @@ def open_source(path: Path, matrix_path: Path | None = None) -> SourceModel:
     Raises:
         ModelFileError: if a file is malformed, or holds nothing that can be quantized.
         InvalidArgument: if the importance matrix is of another model.
+        UnsupportedError: if the file is no model but what belongs to one.
         SystemRefused: if a file cannot be read.
     """
     file = _core.ModelFile(path)
     facts = facts_of(file)
     if not facts.tensors:
         raise InvalidArgument(f"{path} has no tensors: there is nothing to quantize")
+    kind = file.metadata().get("general.type")
+    if kind in ("adapter", "imatrix"):
+        raise UnsupportedError(f"{path} is not a model: its general.type is {kind}", hint="only models are quantized")
     if matrix_path is None:
         return SourceModel(path, file, facts, None, None, {})
     matrix = imatrix.read(matrix_path)
@@ -129,7 +134,7 @@ def save(
         isa: their instruction set; the fastest if None.
         progress: as in `bands.write`.
     """
-    if path.exists() and path.samefile(source.path):
+    if is_part_of(source.path, path):
         raise InvalidArgument(f"{path} is the model that is quantized; choose another name for the result")
     return write(
         plan,
@@ -142,14 +147,27 @@ def save(
     )
 
 
-def require_absent(path: Path) -> None:
-    """Refuses a path where there is a file already; the writer does so too, but later.
+def require_place(path: Path, *, may_replace: bool) -> None:
+    """Refuses, before the work, a path where the result could not go in the end.
 
     Raises:
-        InvalidArgument: if there is one.
+        InvalidArgument: if there is a file already that must not be replaced.
+        SystemRefused: if there is something that is no file, or no folder for it.
     """
-    if path.exists():
+    if path.exists() and not may_replace:
         raise InvalidArgument(f"{path} exists already", hint="choose another name, or ask to replace it: --force")
+    if path.exists() and not path.is_file():
+        raise SystemRefused(f"{path} is no regular file, and is not replaced", hint="choose another name")
+    if not path.parent.is_dir():
+        raise SystemRefused(f"{path}: there is no folder {path.parent}", hint="make it first, or choose another name")
+
+
+def is_part_of(model: Path, path: Path) -> bool:
+    """Whether a path is that of a model, or of one of the files that it is split into."""
+    found = _SHARD.fullmatch(model.name)
+    names = [f"{found[1]}-{number:05}-of-{found[2]}.gguf" for number in range(1, int(found[2]) + 1)] if found else []
+    files = [model, *(model.with_name(name) for name in names)]
+    return path.exists() and any(file.exists() and path.samefile(file) for file in files)
 
 
 def thread_count(asked: int) -> int:
