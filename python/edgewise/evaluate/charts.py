@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edgewise.evaluate.report import Report, Result, Source
 
 _COLOR, _SOURCE_COLOR = "#1f5fa8", "#6b6b6b"
-_LETTER, _LINE = 5.0, 9.0  # points that a name takes, at size 8 and 72 points an inch
+_LETTER, _LINE, _DOT = 5.0, 9.0, 2.5  # width and height of a letter, and half of a dot, in points
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 10,
@@ -54,11 +54,12 @@ def quality_chart(report: Report) -> str:
         _scatter(axes, points, _COLOR)
         axes.axhline(MOST_DIVERGENCE, color=_SOURCE_COLOR, linewidth=0.8, linestyle="--")
         axes.text(
-            0.01,
+            0.99,
             MOST_DIVERGENCE,
             "recommended up to here",
             color=_SOURCE_COLOR,
             size=8,
+            ha="right",
             va="bottom",
             transform=axes.get_yaxis_transform(),
         )
@@ -82,40 +83,37 @@ def speed_chart(report: Report, what: Literal["prefill", "decode"]) -> str:
 
 
 def _scatter(axes: Axes, points: Sequence[tuple[str, float, float]], color: str) -> None:
-    axes.plot([x for _, x, _ in points], [y for _, _, y in points], "o", color=color)
+    axes.plot([x for _, x, _ in points], [y for _, _, y in points], "o", color=color, markersize=2 * _DOT)
     for name, x, y in points:
         axes.annotate(name, (x, y), xytext=(6, -3), textcoords="offset points", color=color, size=8)
 
 
 def _spread_names(axes: Axes) -> None:
-    """Moves names that would lie on others up or down, and ties those that went far to their points."""
+    """Moves names that would lie on points or other names, and ties those that went far to their points."""
     from matplotlib.text import Annotation
 
-    taken: list[tuple[float, float, float, float]] = []
     axes.autoscale(False)
     names = [text for text in axes.texts if isinstance(text, Annotation)]
+    per_point = axes.figure.dpi / 72
+    places = {text: tuple(axes.transData.transform(text.xy) / per_point) for text in names}
+    taken = [(x - _DOT, y - _DOT, x + _DOT, y + _DOT) for x, y in places.values()]
     for text in sorted(names, key=lambda text: text.xy[0]):
-        x, y = axes.transData.transform(text.xy)
-        width = _LETTER * len(text.get_text())
-        for step in range(2 * len(names) + 1):
-            shift = _LINE * ((step + 1) // 2) * (1 if step % 2 else -1)
-            box = (x + 6, y - 3 + shift, x + 6 + width, y - 3 + shift + _LINE)
+        x, y = places[text]
+        for step in range(4 * len(names)):
+            shift = _LINE / 2 * ((step + 1) // 2) * (1 if step % 2 else -1)
+            left, low = x + 6, y - 3 + shift
+            box = (left, low, left + _LETTER * len(text.get_text()), low + _LINE)
             if not any(_overlap(box, other) for other in taken):
                 break
         taken.append(box)
         text.set_position((6, -3 + shift))
         if abs(shift) > _LINE:
-            axes.plot(*_tie(axes, (x, y), (x + 6, y + shift)), color="#bbbbbb", linewidth=0.6, zorder=0)
+            ends = [(x * per_point, y * per_point), ((x + 6) * per_point, (y + shift) * per_point)]
+            axes.plot(*zip(*axes.transData.inverted().transform(ends), strict=True), color="#bbbbbb", lw=0.6, zorder=0)
 
 
-def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _tie(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> tuple[list[float], list[float]]:
-    """A line between two places of the picture, in the axes' own numbers."""
-    (x, y), (to_x, to_y) = (axes.transData.inverted().transform(place) for place in (start, end))
-    return [x, to_x], [y, to_y]
 
 
 def _svg(draw: Callable[[Axes], None]) -> str:
@@ -126,7 +124,8 @@ def _svg(draw: Callable[[Axes], None]) -> str:
         figure = Figure(figsize=(5.0, 3.6), layout="constrained")
         axes = figure.add_subplot()
         draw(axes)
-        axes.set_xlim(0, 1.25 * axes.dataLim.x1)  # room for the last name
+        first, last = axes.dataLim.x0, axes.dataLim.x1
+        axes.set_xlim(0.9 * first, last + 0.2 * (last - 0.9 * first))  # room for the last name
         figure.draw_without_rendering()  # places are known from here on
         _spread_names(axes)
         axes.set_xlabel("size of the file, MB")
