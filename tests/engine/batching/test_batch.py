@@ -202,6 +202,20 @@ def test_prompts_share_what_the_cache_holds_but_not_with_another_namespace(engin
     assert [cached("ours"), cached("theirs"), cached("ours"), cached("theirs")] == [0, 0, 199, 199]
 
 
+def test_requests_that_begin_alike_have_their_beginning_evaluated_once(engine: NativeEngine) -> None:
+    beginning = [5 + i % 50 for i in range(300)]
+    with Batch(engine, parallel=6, stall_s=0.001) as batch:
+        with held_up(batch):
+            alike = [batch.submit([*beginning, 70 + i], GREEDY) for i in range(4)]
+            other = batch.submit([*beginning, 70], replace(GREEDY, cache_namespace="other"))
+            scores = batch.score(beginning, [[70, 71], [72]])
+        for stream in [*alike, other]:
+            assert told(stream)
+        assert [stream.timings.evaluated_tokens for stream in alike] == [301, 1, 1, 1]
+        assert other.timings.evaluated_tokens == 301
+        assert scores.result(60).evaluated_tokens == 2
+
+
 def test_prompts_are_kept_on_disk_and_found_there_by_the_next_process() -> None:
     config = EngineConfig(context_length=1024, prompt_cache_bytes=1 << 24)
     prompt = [5 + i * i % 90 for i in range(700)]
