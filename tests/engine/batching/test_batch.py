@@ -63,6 +63,14 @@ def test_a_stop_text_ends_one_answer_and_no_other(engine: NativeEngine, batch: B
     assert told(other) == whole
 
 
+def test_an_answer_of_no_tokens_evaluates_its_prompt_and_says_nothing(engine: NativeEngine, batch: Batch) -> None:
+    stream = batch.submit([5] * 40, replace(GREEDY, max_tokens=0))
+    assert (list(stream), stream.finish_reason, stream.timings.evaluated_tokens) == ([], "length", 40)
+    longest = batch.submit([5] * 511, GREEDY)
+    assert len(list(longest)) <= 1
+    assert longest.error is None
+
+
 def test_first_come_first_served(engine: NativeEngine) -> None:
     order: list[int] = []
     with Batch(engine, parallel=1) as batch:
