@@ -142,6 +142,13 @@ def test_random_grammars_take_the_same_texts_as_the_reference() -> None:
     assert taken > 500
 
 
+def chain(length: int, body: str) -> str:
+    """Rules that name the next one each; the last one is empty."""
+    names = ["root", *(f"r{index}" for index in range(1, length))]
+    lines = [f"{name} ::= {body.format(f'r{index + 1}')}" for index, name in enumerate(names)]
+    return "\n".join([*lines, f'r{length} ::= ""'])
+
+
 @pytest.mark.parametrize(
     ("grammar", "finding"),
     [
@@ -164,11 +171,11 @@ def test_random_grammars_take_the_same_texts_as_the_reference() -> None:
         ("root ::= <think>", "tokens"),
         ("root ::= " + "(" * 5000, "inside each other"),
         ("root ::= " + '"a" ' * 10000, "characters; the limit"),
-        ("\n".join(f"r{index} ::= r{index + 1}" for index in range(2000)), "more than 1000 rules"),
-        ("\n".join(f"{'root' if not index else f'r{index}'} ::= r{index + 1} r{index + 1}" for index in range(40)) + '\nr40 ::= ""', "too large"),
-        ("\n".join(f"{'root' if not index else f'r{index}'} ::= r{index + 1}" for index in range(900)) + '\nr900 ::= "a"', "chain"),
+        (chain(2000, "{}"), "more than 1000 rules"),
+        (chain(40, "{0} {0}"), "too large"),
+        (chain(900, '"a" {}'), "too long a chain"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_a_grammar_is_told_with_its_place(grammar: str, finding: str) -> None:
     with pytest.raises(InvalidArgument, match=finding):
         lexemes.to_lark(gbnf.parse(grammar))

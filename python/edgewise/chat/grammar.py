@@ -13,7 +13,7 @@ from edgewise.chat import gbnf, lexemes, schema_limits
 from edgewise.errors import InvalidArgument, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from edgewise import _core
     from edgewise.engine.protocol import Engine
@@ -95,7 +95,7 @@ class Grammars:
             )
         self._engine = engine
         self._tokenizer: _core.Tokenizer = tokenizer
-        self._compiled: OrderedDict[str, Any] = OrderedDict()
+        self._compiled: OrderedDict[tuple[str, str], Any] = OrderedDict()
         self._lock = Lock()
 
     def json_schema(self, schema: Any) -> GrammarConstraint:
@@ -112,7 +112,12 @@ class Grammars:
                 schema = json.loads(schema)
             except (ValueError, RecursionError) as error:
                 raise InvalidArgument(f"JSON schema: it is not JSON: {error}") from None
-        return self._constraint("JSON schema", self._json_grammar(schema))
+        if isinstance(schema, dict):  # options of the compiler, one of which lets it ignore what it does not know
+            schema = {key: value for key, value in schema.items() if key != "x-guidance"}
+        text = schema_limits.check(schema)
+        if isinstance(schema, bool):
+            raise InvalidArgument(f"JSON schema: {text} says nothing about the answer; {{}} asks for JSON of any form")
+        return self._constraint("JSON schema", text, self._from_schema)
 
     def json_object(self) -> GrammarConstraint:
         """Any JSON object."""
@@ -125,7 +130,7 @@ class Grammars:
             InvalidArgument: with the reason, if it cannot be served.
         """
         _require_text("regular expression", text, _MOST_REGEX)
-        return self._constraint("regular expression", self._library.LLMatcher.grammar_from_regex(text))
+        return self._constraint("regular expression", text, self._library.LLMatcher.grammar_from_regex)
 
     def lark(self, text: str) -> GrammarConstraint:
         """Text of a grammar in llguidance's variant of Lark's syntax.
@@ -134,7 +139,7 @@ class Grammars:
             InvalidArgument: with the reason, if it cannot be served.
         """
         _check_lark(text)
-        return self._constraint("grammar", self._library.LLMatcher.grammar_from_lark(text))
+        return self.written(text)
 
     def gbnf(self, text: str) -> GrammarConstraint:
         """Text of a grammar in llama.cpp's syntax.
@@ -144,12 +149,11 @@ class Grammars:
         """
         if not isinstance(text, str):
             raise InvalidArgument(f"grammar: a text is expected, got {text!r:.80}")
-        lark = lexemes.to_lark(gbnf.parse(text))
-        return self._constraint("grammar", self._library.LLMatcher.grammar_from_lark(lark))
+        return self._constraint("grammar in GBNF", text, self._from_gbnf)
 
     def written(self, lark: str) -> GrammarConstraint:
         """Text of a grammar that this package wrote; schemas in it come from `embedded`."""
-        return self._constraint("grammar", self._library.LLMatcher.grammar_from_lark(lark))
+        return self._constraint("grammar", lark, self._library.LLMatcher.grammar_from_lark)
 
     def embedded(self, schema: Any) -> str:
         """A schema as part of a grammar for `written`.
@@ -171,23 +175,24 @@ class Grammars:
                 parts += [_quoted(before), f"<[{token}]>"]
         return " ".join(filter(None, [*parts, _quoted(text)]))
 
-    def _json_grammar(self, schema: Any) -> str:
-        if isinstance(schema, dict):  # options of the compiler, one of which lets it ignore what it does not know
-            schema = {key: value for key, value in schema.items() if key != "x-guidance"}
-        text = schema_limits.check(schema)
+    def _from_schema(self, text: str) -> str:
         overrides = {"whitespace_pattern": _WHITE_SPACE}
         grammar: str = self._library.LLMatcher.grammar_from_json_schema(text, overrides=overrides)
         return grammar
 
-    def _constraint(self, what: str, grammar: str) -> GrammarConstraint:
+    def _from_gbnf(self, text: str) -> str:
+        grammar: str = self._library.LLMatcher.grammar_from_lark(lexemes.to_lark(gbnf.parse(text)))
+        return grammar
+
+    def _constraint(self, what: str, text: str, translate: Callable[[str], str]) -> GrammarConstraint:
+        """A constraint of a text in the form that `what` names; compiled ones are kept."""
         with self._lock:
-            matcher = self._compiled.get(grammar)
+            matcher = self._compiled.get((what, text))
             if matcher is None:
-                matcher = self._compile(what, grammar)
-                self._compiled[grammar] = matcher
+                matcher = self._compiled[what, text] = self._compile(what, translate(text))
                 if len(self._compiled) > _MOST_KEPT:
                     self._compiled.popitem(last=False)
-            self._compiled.move_to_end(grammar)
+            self._compiled.move_to_end((what, text))
             return GrammarConstraint(matcher.deep_copy(), self._engine.vocabulary_size)
 
     def _compile(self, what: str, grammar: str) -> Any:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgewise.chat.gbnf import Node, Ranges
 
 _MOST_POSITIONS = 3_000  # characters in one lexeme, repetitions written out
-_MOST_STEPS = 3_000_000  # of comparing lexemes
+_MOST_STEPS = 1_000_000  # of comparing lexemes
 _SURROGATES = (0xD800, 0xDFFF)
 
 
@@ -279,28 +279,37 @@ class _Translation:
                 option_nullable, option_first, option_last = self._build(option, characters, following)
                 is_nullable, first, last = is_nullable or option_nullable, first | option_first, last | option_last
             return is_nullable, first, last
+        if isinstance(node, Repetition):
+            return self._build_repetition(node, characters, following)
         is_nullable, first, last = True, set[int](), set[int]()
-        for child, is_optional in _unrolled(node):
-            child_nullable, child_first, child_last = self._build(child, characters, following)
+        for part in node.parts:
+            part_nullable, part_first, part_last = self._build(part, characters, following)
             for position in last:
-                following[position] |= child_first
-            first = first | child_first if is_nullable else first
-            is_passable = child_nullable or is_optional
-            last = last | child_last if is_passable else child_last
-            is_nullable = is_nullable and is_passable
-            if isinstance(node, Repetition) and node.most is None:
-                for position in child_last:
-                    following[position] |= child_first
+                following[position] |= part_first
+            first = first | part_first if is_nullable else first
+            last = last | part_last if part_nullable else part_last
+            is_nullable = is_nullable and part_nullable
         return is_nullable, first, last
 
-
-def _unrolled(node: Sequence | Repetition) -> Iterator[tuple[Node, bool]]:
-    """The parts of a sequence, or a repetition written out, and whether each may be left away."""
-    if isinstance(node, Sequence):
-        yield from ((part, False) for part in node.parts)
-        return
-    most = max(node.least, 1) if node.most is None else node.most
-    yield from ((node.node, index >= node.least) for index in range(most))
+    def _build_repetition(
+        self, node: Repetition, characters: list[Ranges], following: list[set[int]]
+    ) -> tuple[bool, set[int], set[int]]:
+        """Writes a repetition out: each copy is reached from the one before it alone, and may be the last from `least` on."""
+        count = max(node.least, 1) if node.most is None else node.most
+        is_nullable, first, last, previous = node.least == 0, set[int](), set[int](), set[int]()
+        for index in range(count):
+            copy_nullable, copy_first, copy_last = self._build(node.node, characters, following)
+            is_nullable = is_nullable or copy_nullable
+            first = first or copy_first
+            for position in previous:
+                following[position] |= copy_first
+            if is_nullable or index + 1 >= node.least:
+                last |= copy_last
+            previous = copy_last
+            if node.most is None and index + 1 == count:
+                for position in copy_last:
+                    following[position] |= copy_first
+        return is_nullable, first, last
 
 
 def _children(node: Node) -> tuple[Node, ...]:

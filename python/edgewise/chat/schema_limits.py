@@ -20,6 +20,7 @@ _LONGEST_CHAIN = 150  # schemas inside each other, references followed
 _MOST_CONJUNCTS = 12  # schemas that one value has to satisfy all together
 _LARGEST_DIVISORS = 50_000  # of all multipleOf together, in units of their last decimal
 
+_TOO_DEEP = f"JSON schema: more than {_LONGEST_CHAIN} schemas inside each other, references followed"
 # Keywords whose values are schemas, by how they hold them.
 _ONE = (
     "items",
@@ -49,14 +50,16 @@ def check(schema: Any) -> str:
         raise InvalidArgument(f"JSON schema: an object or a boolean is expected, got {schema!r:.80}")
     try:
         text = json.dumps(schema, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise InvalidArgument(_TOO_DEEP) from None
+    except (TypeError, ValueError) as error:
         raise InvalidArgument(f"JSON schema: it is not JSON: {error}") from None
     if len(text) > _MOST_BYTES:
         raise InvalidArgument(f"JSON schema: {len(text)} characters; the limit is {_MOST_BYTES}")
     try:
         _Check(schema).run()
     except RecursionError:
-        raise InvalidArgument("JSON schema: nested too deeply") from None
+        raise InvalidArgument(_TOO_DEEP) from None
     return text
 
 
@@ -72,9 +75,7 @@ class _Check:
     def run(self) -> None:
         self._look_at(self._root)
         if self._height(self._root) > _LONGEST_CHAIN:
-            raise InvalidArgument(
-                f"JSON schema: more than {_LONGEST_CHAIN} schemas inside each other, references followed"
-            )
+            raise InvalidArgument(_TOO_DEEP)
         self._meet(self._root, 1)
 
     def _look_at(self, schema: Any) -> None:
