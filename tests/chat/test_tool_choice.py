@@ -51,7 +51,7 @@ NAMED = {"type": "function", "function": {"name": "get_weather"}}
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[NativeEngine]:
-    with NativeEngine(DEMO, EngineConfig(context_length=1024)) as opened:
+    with NativeEngine(DEMO, EngineConfig(context_length=4096)) as opened:
         yield opened
 
 
@@ -91,7 +91,7 @@ def test_several_tools_may_be_called_at_once_where_one_is_required(engine: Nativ
     for seed in range(4):
         constraint = constraint_for(grammars, prompt, "required")
         assert constraint is not None
-        text, is_whole = answer(engine, constraint, seed, max_tokens=600)
+        text, is_whole = answer(engine, constraint, seed, max_tokens=2500)
         reader = prompt.reader()
         events = [*reader.push(text), *reader.finish()]
         if is_whole:
