@@ -296,11 +296,13 @@ class Upload:
     def _put(self, blob: Blob) -> None:
         path = self._blobs.path(blob.digest)
         make_folder(path.parent)
-        if self._blobs.size(blob.digest) == blob.size_bytes:  # somebody else was faster
-            _touch(path)
-            return
-        put_in_place(self.path, path)
-        self.is_new = True
+        self.is_new = not path.exists()
+        try:
+            put_in_place(self.path, path)  # also over one that is there: it may be damaged, and this one is proven
+        except PermissionError:
+            if os.name == "posix" or self.is_new:
+                raise
+            os.utime(path)  # Windows replaces no file that is mapped
 
     def _close(self) -> None:
         if self._file is not None:
@@ -314,11 +316,3 @@ class Upload:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.abort()
-
-
-def _touch(path: Path) -> None:
-    """Renews a blob's age: whoever sends one means to use it soon. Another name of the file keeps its time."""
-    if os.name == "posix":
-        path.chmod(_READ_ONLY)
-    else:
-        os.utime(path)

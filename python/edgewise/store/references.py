@@ -52,7 +52,7 @@ class References:
             ModelFileError: if its file is damaged.
             SystemRefused: if its file cannot be read.
         """
-        return _read(self.folder / name.file)
+        return self.read(self.folder / name.file)
 
     def all(self) -> Iterator[Reference]:
         """Every name.
@@ -62,7 +62,7 @@ class References:
             SystemRefused: if a file cannot be read.
         """
         for path in self.paths():
-            reference = _read(path)
+            reference = self.read(path)
             if reference is not None:
                 yield reference
 
@@ -70,13 +70,38 @@ class References:
         """Every name whose file is not damaged."""
         for path in self.paths():
             with contextlib.suppress(EdgewiseError):
-                reference = _read(path)
+                reference = self.read(path)
                 if reference is not None:
                     yield reference
 
     def paths(self) -> list[Path]:
         """The files of all names."""
         return sorted(self.folder.glob("*/*/*/*.json"))
+
+    def read(self, path: Path) -> Reference | None:
+        """What the file of a name says; None if it is not there.
+
+        Raises:
+            ModelFileError: if it is damaged.
+            SystemRefused: if it cannot be read.
+        """
+        try:
+            with refusals(path):
+                data = path.read_bytes()
+        except EdgewiseError:
+            if not path.exists():
+                return None
+            raise
+        content = json_object(data, path)
+        try:
+            name = ModelName.parse(str(content.get("name")))
+            when = datetime.fromisoformat(str(content.get("modified_at")))
+            digest = checked_digest(content.get("digest"))
+        except (InvalidArgument, ValueError) as error:
+            raise ModelFileError(f"{path}: {error}") from error
+        if path.parts[-4:] != name.file.parts:
+            raise ModelFileError(f"{path}: it is the file of another name than {name}, which it holds")
+        return Reference(name, digest, when if when.tzinfo else when.replace(tzinfo=timezone.utc))
 
     def put(self, reference: Reference) -> None:
         """Gives a name its meaning, durably."""
@@ -110,23 +135,3 @@ class References:
                 with contextlib.suppress(OSError):  # other names are in it
                     folder.rmdir()
         return True
-
-
-def _read(path: Path) -> Reference | None:
-    try:
-        with refusals(path):
-            data = path.read_bytes()
-    except EdgewiseError:
-        if not path.exists():
-            return None
-        raise
-    content = json_object(data, path)
-    try:
-        name = ModelName.parse(str(content.get("name")))
-        when = datetime.fromisoformat(str(content.get("modified_at")))
-        digest = checked_digest(content.get("digest"))
-    except (InvalidArgument, ValueError) as error:
-        raise ModelFileError(f"{path}: {error}") from error
-    if path.parts[-4:] != name.file.parts:
-        raise ModelFileError(f"{path}: it is the file of another name than {name}, which it holds")
-    return Reference(name, digest, when if when.tzinfo else when.replace(tzinfo=timezone.utc))
