@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgewise.errors import EdgewiseError
+from edgewise.errors import EdgewiseError, ModelFileError
 from edgewise.store import unfinished
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ class Usage:
         models: of each name, all that it needs; blobs that several need are in each.
         alone: of each name, what would be free without it.
         total: all blobs.
-        unneeded: blobs that no name needs and nobody uses.
+        unneeded: blobs that no name needs and nobody uses; None where damage keeps that from being told.
         unfinished: what is being written, or was left by processes that died.
     """
 
     models: dict[str, int]
     alone: dict[str, int]
     total: int
-    unneeded: int
+    unneeded: int | None
     unfinished: int
 
 
@@ -103,9 +103,18 @@ def usage(store: Store) -> Usage:
         models={name: sum(sizes.get(digest, 0) for digest in digests) for name, digests in needs.items()},
         alone=alone,
         total=sum(sizes.values()),
-        unneeded=sum(blob.size_bytes for blob in store.unneeded()) if store.root.is_dir() else 0,
+        unneeded=_unneeded(store),
         unfinished=unfinished.size_bytes(store.blobs.unfinished),
     )
+
+
+def _unneeded(store: Store) -> int | None:
+    if not store.root.is_dir():
+        return 0
+    try:
+        return sum(blob.size_bytes for blob in store.unneeded())
+    except ModelFileError:
+        return None
 
 
 def _names(store: Store) -> tuple[list[Problem], dict[str, set[str]]]:
