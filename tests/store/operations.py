@@ -50,7 +50,7 @@ def work(store: Store, folder: Path, seed: int) -> None:
             ),
             lambda first=first, second=second: store.copy(first, second),  # type: ignore[misc]
             lambda first=first: store.delete(first),  # type: ignore[misc]
-            lambda: store.collect(),
+            lambda: store.collect(grace_s=0),
             lambda first=first: store.resolve(first).path.read_bytes(),  # type: ignore[misc]
         ]
         try:

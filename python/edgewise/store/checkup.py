@@ -62,7 +62,10 @@ def verify(
         removes_damaged: whether damaged blobs are removed, so that they can be written anew.
         progress: gets bytes done and bytes in all.
     """
-    problems, needed = _names(store)
+    if not store.root.is_dir():
+        return []
+    with store.lock.held():
+        problems, needed = _names(store)
     blobs = {blob.digest: blob.size_bytes for blob in store.blobs.all()}
     done, total = 0, sum(blobs.values())
 
@@ -73,11 +76,15 @@ def verify(
 
     for digest in sorted({*blobs, *needed}):
         finding = store.blobs.damage(digest, advance)
-        if finding is not None and (digest in needed or store.has_blob(digest)):  # else removed meanwhile
-            problems.append(Problem(digest, finding, tuple(sorted(needed.get(digest, ())))))
+        if finding is None:
+            continue
+        with store.lock.held():
+            models = tuple(sorted(_names(store)[1].get(digest, ())))
+            if not store.has_blob(digest) and not models:  # removed meanwhile, as it should be
+                continue
+            problems.append(Problem(digest, finding, models))
             if removes_damaged:
-                with store.lock.held():
-                    store.blobs.remove(digest)
+                store.blobs.remove(digest)
     return problems
 
 
