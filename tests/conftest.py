@@ -24,7 +24,7 @@ def data(name: str) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No configuration file takes part, no cache and no installed model; `make test` with EDGEWISE_ISA set still means it."""
+    """No configuration file, no cache and no installed model takes part; EDGEWISE_ISA set for a run still means it."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-config"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     home = tmp_path_factory.mktemp("home")

@@ -1,4 +1,4 @@
-"""`edgewise list`, `import`, `create`, `cp`, `rm`, `show`, `verify`, `gc` and `du`; and installed models in other verbs."""
+"""Installed models: the verbs that keep them, and other verbs that take their names."""
 
 from __future__ import annotations
 
