@@ -186,7 +186,7 @@ class Store:
             if self.references.remove(name):
                 self._drop(digests)
                 return
-        model = self.resolve(name)
+            model = self.resolve(name)  # somebody else's
         keeper = {"package": "is part of this package"}.get(model.origin, f"is kept by {model.origin}")
         raise InvalidArgument(f"model {str(name)!r} {keeper} at {model.path} and not removed by Edgewise")
 
