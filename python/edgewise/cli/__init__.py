@@ -55,6 +55,8 @@ EPILOG = """\
 examples:
   edgewise run demo -p "What is a language model?"
   edgewise run model.gguf                     a chat, when typed at a terminal
+  edgewise import model.gguf assistant        installs it; `edgewise run assistant` works from anywhere
+  edgewise list                               the installed models
   edgewise show model.gguf                    what is inside a model file
   edgewise doctor                             what Edgewise found on this machine
 
