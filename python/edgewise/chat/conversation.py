@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgewise.chat.rendering import ChatPrompts
 from edgewise.chat.template import source_in
 from edgewise.errors import InvalidArgument
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from edgewise.chat.template import Message
     from edgewise.engine.protocol import Engine, GenerateOptions, Generation
 
@@ -20,6 +22,8 @@ class Conversation:
         engine: that answers.
         options: how answers are made.
         system: the system message.
+        template: a Jinja template in place of the file's own.
+        beginning: messages that every conversation begins with, after the system message.
         is_raw: give prompts to the model as they are; also what happens without a template.
 
     Raises:
@@ -29,16 +33,24 @@ class Conversation:
     """
 
     def __init__(
-        self, engine: Engine, options: GenerateOptions, *, system: str | None = None, is_raw: bool = False
+        self,
+        engine: Engine,
+        options: GenerateOptions,
+        *,
+        system: str | None = None,
+        template: str | None = None,
+        beginning: Sequence[Mapping[str, Any]] = (),
+        is_raw: bool = False,
     ) -> None:
         self.engine = engine
         self.options = options
-        has_template = not is_raw and source_in(engine.metadata) is not None
-        self._prompts = ChatPrompts(engine) if has_template else None
+        has_template = not is_raw and (template or source_in(engine.metadata)) is not None
+        self._prompts = ChatPrompts(engine, template or None) if has_template else None
         if system is not None and self._prompts is None:
             what = "--raw leaves the chat template away" if is_raw else "this model has no chat template"
             raise InvalidArgument(f"a system message needs a chat template: {what}")
         self._system = system
+        self._beginning = [dict(message) for message in beginning]
         self.messages: list[Message] = []
         self.clear()
 
@@ -48,8 +60,9 @@ class Conversation:
         return self._prompts is not None
 
     def clear(self) -> None:
-        """Forgets everything but the system message."""
+        """Forgets everything but the system message and what every conversation begins with."""
         self.messages = [] if self._system is None else [{"role": "system", "content": self._system}]
+        self.messages += self._beginning
 
     def set_system(self, text: str) -> None:
         """Starts anew with this system message."""

@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 VERBS: dict[str, str] = {
     "run": "Answer a prompt, or chat at a terminal.",
     "show": "Say what is inside a model file.",
+    "list": "Say which models are installed.",
+    "import": "Install a model file under a name.",
+    "create": "Make a model of another one, with a system message, parameters and more.",
+    "cp": "Give an installed model one more name.",
+    "rm": "Remove an installed model.",
+    "verify": "Read every byte of the installed models, and say what is damaged.",
+    "gc": "Remove files that no installed model needs.",
+    "du": "Say what installed models take on the disk.",
     "convert": "Make a GGUF file of a model folder from the Hugging Face hub.",
     "quantize": "Make a model smaller.",
     "split": "Write a model as several files.",
@@ -47,6 +55,8 @@ EPILOG = """\
 examples:
   edgewise run demo -p "What is a language model?"
   edgewise run model.gguf                     a chat, when typed at a terminal
+  edgewise import model.gguf assistant        installs it; `edgewise run assistant` works from anywhere
+  edgewise list                               the installed models
   edgewise show model.gguf                    what is inside a model file
   edgewise doctor                             what Edgewise found on this machine
 
@@ -63,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 ok, 1 failure, 2 wrong usage, 130 interrupted.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = [*(sys.argv[1:] if argv is None else argv)]  # in this module, `list` is the verb
     streams.prepare()
     try:
         code = _dispatch(arguments)
