@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from convert.cases import ADAPTERS, CASES, POSITIONS, TOLERANCE, prompt
-from convert.folders import GOLDEN, Stored, write_adapter, write_safetensors
+from convert.folders import GOLDEN, Stored, tensors_of, write_adapter, write_safetensors
 from convert.runs import Run, metadata_of, values_of
 from edgewise import _core
 from edgewise.convert.adapters import convert_adapter
@@ -110,7 +111,12 @@ def test_the_base_needs_no_weights(folder_of: FolderOf, adapter_of: FolderOf, tm
         ({"peft_type": "LOHA"}, "type LOHA"),
         ({"use_dora": True}, "use_dora"),
         ({"bias": "all"}, "bias"),
+        ({"lora_bias": True}, "lora_bias"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"trainable_token_indices": [0, 1]}, "trainable_token_indices"),
+        ({"layer_replication": [[0, 2], [1, 2]]}, "layer_replication"),
+        ({"alora_invocation_tokens": [1, 2]}, "alora_invocation_tokens.*part of the text"),
+        ({"init_lora_weights": "pissa_niter_16"}, "init_lora_weights.*pissa_niter_16"),
         ({"r": 5}, "says rank 5"),
         ({"rank_pattern": {"[": 2}}, "regular expression"),
         ({"lora_alpha": None}, "lora_alpha"),
@@ -142,6 +148,56 @@ def test_half_a_pair_is_refused(folder_of: FolderOf, adapter_of: FolderOf, tmp_p
     half = {"base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight": Stored("F32", (4, 64), b"\0" * 1024)}
     write_safetensors(adapter / "adapter_model.safetensors", half)
     with pytest.raises(ModelFileError, match="lora_A, and not the other half"):
+        convert_adapter(adapter, folder_of("llama"), tmp_path / "adapter.gguf")
+
+
+LAYER = "base_model.model.model.layers.0.self_attn.q_proj"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"{LAYER}.lora_B.bias",
+        f"{LAYER}.lora_B.default.bias",
+        f"{LAYER}.lora_magnitude_vector",
+        f"{LAYER}.lora_diag",
+        f"{LAYER}.bias",
+        "base_model.model.lm_head.weight",
+        "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta",
+        "base_model.model.vision_tower.vision_model.encoder.layers.0.self_attn.q_proj.lora_A.weight",
+    ],
+)
+def test_a_tensor_that_is_no_half_of_a_pair_is_named(
+    name: str, folder_of: FolderOf, adapter_of: FolderOf, figures: dict[str, Any], tmp_path: Path
+) -> None:
+    adapter, path = adapter_of("llama-lora"), tmp_path / "model.gguf"
+    tensors = tensors_of(CASES["llama"], figures["llama-lora"]["tensors"], 1)
+    write_safetensors(adapter / "adapter_model.safetensors", tensors | {name: Stored("F32", (4,), b"\0" * 16)})
+    message = f'"{re.escape(name)}" is no half of a LoRA pair'
+    with pytest.raises(UnsupportedError, match=message) as caught:
+        convert_model(folder_of("llama"), path, Options("f32", adapters=((adapter, 1.0),)))
+    assert "merge_and_unload" in str(caught.value.hint)
+    with pytest.raises(UnsupportedError, match=message):
+        convert_adapter(adapter, folder_of("llama"), path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (f"{LAYER}.lora_A.second.weight", "are the same half of a pair"),
+        ("base_model.model.other.layers.0.self_attn.q_proj.lora_A.weight", "is a second pair that changes"),
+    ],
+)
+def test_no_pair_takes_the_place_of_another(
+    name: str, message: str, folder_of: FolderOf, adapter_of: FolderOf, figures: dict[str, Any], tmp_path: Path
+) -> None:
+    adapter = adapter_of("llama-lora")
+    tensors = tensors_of(CASES["llama"], figures["llama-lora"]["tensors"], 1)
+    more = {name: tensors[f"{LAYER}.lora_A.weight"]}
+    if ".other." in name:
+        more[name.replace("lora_A", "lora_B")] = tensors[f"{LAYER}.lora_B.weight"]
+    write_safetensors(adapter / "adapter_model.safetensors", tensors | more)
+    with pytest.raises((ModelFileError, UnsupportedError), match=message):
         convert_adapter(adapter, folder_of("llama"), tmp_path / "adapter.gguf")
 
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 
-_NAME = re.compile(r"^(.*)\.lora_(embedding_)?([AB])(?:\.\w+)??(?:\.weight)?$")
+_NAME = re.compile(r"^(.*)\.lora_(?:([AB])(?:\.\w+)?\.weight|embedding_([AB])(?:\.weight)?)$")
+# Layers of a model's eyes, which are numbered as those of its text model are.
+_BESIDE = re.compile(r"(^|\.)(vision\w*|visual|multi_modal_projector)\.")
 # Where a layer's name, or that of a tensor outside of layers, begins.
 _KEY = re.compile(r"(?:^|\.)(layers\.\d+\.[\w.]+|embed_tokens|lm_head)$")
 
@@ -102,14 +104,21 @@ def open_adapter(folder: Path) -> Adapter:
         if ".base_layer." in name:  # the model's own matrix, saved beside
             continue
         match = _NAME.match(name)
-        key = _KEY.search(match[1]) if match else None
+        key = _KEY.search(match[1]) if match and not _BESIDE.search(name) else None
         if match is None or key is None:
-            raise UnsupportedError(f'{WEIGHTS}: tensor "{name}" is no half of a LoRA pair')
-        halves.setdefault((match[1], f"{key[1]}.weight", bool(match[2])), {})[match[3]] = tensor
+            finding = "is no half of a LoRA pair for a matrix of the text model"
+            raise UnsupportedError(f'{WEIGHTS}: tensor "{name}" {finding}', hint=_MERGE)
+        pair = halves.setdefault((match[1], f"{key[1]}.weight", match[2] is None), {})
+        half = match[2] or match[3]
+        if half in pair:
+            raise ModelFileError(f'{WEIGHTS}: "{pair[half].name}" and "{name}" are the same half of a pair')
+        pair[half] = tensor
     changes = {}
     for (module, weight, is_embedding), pair in halves.items():
         if len(pair) < 2:
             raise ModelFileError(f'{WEIGHTS}: "{module}" has lora_{next(iter(pair))}, and not the other half')
+        if weight in changes:
+            raise UnsupportedError(f'{WEIGHTS}: "{module}" is a second pair that changes "{weight}"', hint=_MERGE)
         own_rank = _of_pattern(config, "rank_pattern", module, rank)
         own_alpha = _of_pattern(config, "alpha_pattern", module, alpha)
         changes[weight] = _pair(pair, module, own_alpha, own_rank, is_embedding, config)
@@ -134,14 +143,25 @@ def _pair(
 def _refuse_other_kinds(config: Fields) -> None:
     if config.text("peft_type", "LORA") != "LORA":
         raise UnsupportedError(f"{CONFIG}: an adapter of type {config.get('peft_type')}; LORA is converted")
-    wrong = {"use_dora": config.flag("use_dora", False), "fan_in_fan_out": config.flag("fan_in_fan_out", False)}
+    wrong = {name: config.flag(name, False) for name in ("use_dora", "fan_in_fan_out", "lora_bias", "use_qalora")}
     wrong["bias"] = config.text("bias", "none") != "none"
-    wrong["modules_to_save"] = bool(config.get("modules_to_save"))
+    wrong |= {name: bool(config.get(name)) for name in _WHOLE_MODELS}
     for name, is_wrong in wrong.items():
         if is_wrong:
             raise UnsupportedError(f'{CONFIG}: "{name}" is set, which only a whole model can say', hint=_MERGE)
+    if config.get("alora_invocation_tokens") is not None:
+        finding = "makes it an adapter for a part of the text (aLoRA), which is not converted"
+        raise UnsupportedError(f'{CONFIG}: "alora_invocation_tokens" {finding}')
+    start = config.get("init_lora_weights")
+    if isinstance(start, str) and start.lower().startswith(_STARTS_OF_OTHER_MODELS):
+        finding = f"is {start!r}: its pairs were trained beside weights that are not those of the base model"
+        raise UnsupportedError(f'{CONFIG}: "init_lora_weights" {finding}', hint=_MERGE)
 
 
+# Set for what is trained beside the pairs, or for layers that the base model has elsewhere or does not have.
+_WHOLE_MODELS = ("modules_to_save", "trainable_token_indices", "layer_replication", "kasa_config")
+# Ways to begin that take away from the base model's weights what the pairs begin with.
+_STARTS_OF_OTHER_MODELS = ("pissa", "corda", "olora", "lora_ga", "loftq")
 _MERGE = "merge it with PEFT (merge_and_unload), save the model, and convert that"
 
 
