@@ -18,7 +18,7 @@ from convert.runs import Run, metadata_of, values_of
 from edgewise import _core
 from edgewise.convert.adapters import convert_adapter
 from edgewise.convert.conversion import Options, convert_model
-from edgewise.errors import InvalidArgument, ModelFileError, UnsupportedError
+from edgewise.errors import EdgewiseError, InvalidArgument, ModelFileError, SystemRefused, UnsupportedError
 
 FolderOf = Callable[[str], Path]
 
@@ -148,6 +148,40 @@ def test_half_a_pair_is_refused(folder_of: FolderOf, adapter_of: FolderOf, tmp_p
     half = {"base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight": Stored("F32", (4, 64), b"\0" * 1024)}
     write_safetensors(adapter / "adapter_model.safetensors", half)
     with pytest.raises(ModelFileError, match="lora_A, and not the other half"):
+        convert_adapter(adapter, folder_of("llama"), tmp_path / "adapter.gguf")
+
+
+def test_errors_say_which_of_several_adapters(folder_of: FolderOf, adapter_of: FolderOf, tmp_path: Path) -> None:
+    good, bad, other = adapter_of("llama-lora"), tmp_path / "bad", adapter_of("phi3-lora")
+    write_adapter(bad, "llama-lora", json.loads((GOLDEN / "figures.json").read_text())["cases"]["llama-lora"])
+    config = json.loads((bad / "adapter_config.json").read_text())
+    for change, adapter in (({"r": 5}, bad), ({"use_dora": True}, bad), ({"r": "4"}, bad), ({}, other)):
+        (bad / "adapter_config.json").write_text(json.dumps(config | change))
+        with pytest.raises(EdgewiseError, match=f"^{re.escape(str(adapter))}\\b"):
+            convert_model(
+                folder_of("llama"), tmp_path / "model.gguf", Options("f32", adapters=((good, 1.0), (adapter, 1.0)))
+            )
+
+
+def test_a_folder_that_is_not_there_is_named_once(folder_of: FolderOf, adapter_of: FolderOf, tmp_path: Path) -> None:
+    nowhere, path = tmp_path / "nosuch", tmp_path / "file.gguf"
+    with pytest.raises(SystemRefused, match=r"nosuch/config\.json cannot be read: No such file or directory$"):
+        convert_adapter(adapter_of("llama-lora"), nowhere, path)
+    with pytest.raises(ModelFileError) as caught:
+        convert_model(folder_of("llama"), path, Options("f32", adapters=((nowhere, 1.0),)))
+    assert caught.value.message == f"{nowhere} is no folder of a LoRA adapter: it has no adapter_config.json"
+
+
+def test_an_adapter_without_weights_says_which_file_is_missing(
+    folder_of: FolderOf, adapter_of: FolderOf, tmp_path: Path
+) -> None:
+    adapter = adapter_of("llama-lora")
+    # Neither a model's weights nor a pickle take their place.
+    (adapter / "adapter_model.safetensors").rename(adapter / "model.safetensors")
+    with pytest.raises(ModelFileError, match=r"it has no adapter_model\.safetensors"):
+        convert_adapter(adapter, folder_of("llama"), tmp_path / "adapter.gguf")
+    (adapter / "adapter_model.bin").write_bytes(b"")
+    with pytest.raises(UnsupportedError, match=r"as a pickle, adapter_model\.bin"):
         convert_adapter(adapter, folder_of("llama"), tmp_path / "adapter.gguf")
 
 

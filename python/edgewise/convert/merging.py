@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgewise.errors import ModelFileError, UnsupportedError
+from edgewise.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,10 +45,7 @@ class Merger:
         self._halves: tuple[str, list[tuple[Floats, Floats, float]]] = ("", [])
         shapes = {weight.key: weight.shape[::-1] for weight in weights}
         for entry in merged:
-            for key, change in entry.adapter.changes.items():
-                if shapes.get(key) != change.shape:
-                    needed = " x ".join(map(str, change.shape))
-                    raise ModelFileError(f'the adapter changes "{key}", {needed}; the model has no such matrix')
+            entry.adapter.require_matrices(shapes)
         try:
             import numpy  # noqa: F401
         except ImportError as error:
