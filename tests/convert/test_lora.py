@@ -21,6 +21,7 @@ from edgewise.convert.conversion import Options, convert_model
 from edgewise.errors import EdgewiseError, InvalidArgument, ModelFileError, SystemRefused, UnsupportedError
 
 FolderOf = Callable[[str], Path]
+LAYER = "base_model.model.model.layers.0.self_attn.q_proj"
 
 
 @pytest.fixture
@@ -52,13 +53,35 @@ def test_an_adapter_that_is_applied_gives_the_logits_of_peft(
     assert np.abs(found - expected).max() <= TOLERANCE * figures[name]["range"]
 
 
-def test_an_adapter_merged_with_strength_0_changes_nothing(
+def test_an_adapter_merged_with_scale_0_changes_nothing(
     folder_of: FolderOf, adapter_of: FolderOf, tmp_path: Path
 ) -> None:
     folder, plain, merged = folder_of("llama"), tmp_path / "plain.gguf", tmp_path / "merged.gguf"
     convert_model(folder, plain, Options("f32"))
     convert_model(folder, merged, Options("f32", adapters=((adapter_of("llama-lora"), 0.0),)))
     assert plain.read_bytes() == merged.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        (float("nan"), "its scale is nan, a finite number is needed"),
+        (float("-inf"), "its scale is -inf, a finite number is needed"),
+        (1e300, "its scale is 1e[+]300, which times 8 / 4 is beyond the numbers of an f32"),
+        (8e37, "layers.0.*q_proj.*lora in scale 8e[+]37 added is beyond the numbers of an f32"),
+    ],
+)
+def test_a_scale_that_no_weight_can_take_is_named(
+    scale: float, message: str, folder_of: FolderOf, adapter_of: FolderOf, figures: dict[str, Any], tmp_path: Path
+) -> None:
+    adapter, path = adapter_of("llama-lora"), tmp_path / "model.gguf"
+    tensors = tensors_of(CASES["llama"], figures["llama-lora"]["tensors"], 1)
+    large = Stored("F32", (64, 4), np.full((64, 4), 1e3, "<f4").tobytes())
+    write_safetensors(adapter / "adapter_model.safetensors", tensors | {f"{LAYER}.lora_B.weight": large})
+    with pytest.raises(InvalidArgument, match=message) as caught:  # warnings are errors here
+        convert_model(folder_of("llama"), path, Options("f32", adapters=((adapter, scale),)))
+    assert str(adapter) in caught.value.message
+    assert not list(tmp_path.glob("*.gguf*"))
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
@@ -183,9 +206,6 @@ def test_an_adapter_without_weights_says_which_file_is_missing(
     (adapter / "adapter_model.bin").write_bytes(b"")
     with pytest.raises(UnsupportedError, match=r"as a pickle, adapter_model\.bin"):
         convert_adapter(adapter, folder_of("llama"), tmp_path / "adapter.gguf")
-
-
-LAYER = "base_model.model.model.layers.0.self_attn.q_proj"
 
 
 @pytest.mark.parametrize(
