@@ -10,6 +10,7 @@ from pathlib import Path
 from edgewise.cli.argument_types import utf8, whole
 from edgewise.cli.output import print_json, shown, size
 from edgewise.cli.progress import ProgressBar
+from edgewise.config import adapter
 from edgewise.convert.adapters import convert_adapter
 from edgewise.convert.conversion import Options, Report, convert_model
 from edgewise.convert.lora import CONFIG as ADAPTER_CONFIG
@@ -43,7 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pre-tokenizer", type=utf8, metavar="NAME", help="where the folder has one that is not recognized"
     )
     parser.add_argument(
-        "--lora", action="append", default=[], type=_adapter, metavar="DIR[:X]", help="merge an adapter in, X times (1)"
+        "--lora",
+        action="append",
+        type=adapter,
+        metavar="DIR[=SCALE]",
+        help="merge a LoRA adapter in, and its scale (1); again for one more",
     )
     parser.add_argument("--base", type=Path, metavar="DIR", help="the folder of the model that an adapter belongs to")
     parser.add_argument("-t", "--threads", type=whole, default=0, metavar="N", help="default: what can run")
@@ -77,7 +82,7 @@ def _convert(arguments: argparse.Namespace) -> Report:
         threads=arguments.threads,
         name=arguments.name,
         pre_tokenizer=arguments.pre_tokenizer,
-        adapters=tuple(arguments.lora),
+        adapters=tuple((Path(folder), scale) for folder, scale in arguments.lora or ()),
     )
     try:
         with ProgressBar("million weights", is_quiet=arguments.quiet) as bar:
@@ -99,14 +104,3 @@ def _tell(report: Report, seconds: float) -> None:
     print(f"{report.architecture}, {report.parameters:,} weights, {done}; tensors: {formats}", file=sys.stderr)
     for note in report.notes:
         print(f"note: {shown(note)}", file=sys.stderr)
-
-
-def _adapter(text: str) -> tuple[Path, float]:
-    """A folder, and how strongly it counts; folders may have colons in their names."""
-    if Path(text).exists():
-        return Path(text), 1.0
-    folder, _, strength = text.rpartition(":")
-    try:
-        return (Path(folder), float(strength)) if folder else (Path(text), 1.0)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text:.60}: no such folder") from error
