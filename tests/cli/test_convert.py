@@ -71,3 +71,21 @@ def test_what_follows_the_equals_sign_is_a_scale_only_if_it_is_a_number(
     assert main(["convert", str(folder), "--lora", "a=b:0.5", "-o", "merged.gguf"]) == 0
     assert main(["convert", str(folder), "--lora", "a=b:0.5=nan", "-o", "wrong.gguf"]) == 1
     assert "a=b:0.5: its scale is nan" in capsys.readouterr().err
+
+
+def test_a_base_is_for_adapters_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", str(folder), "--base", str(folder)]) == 2
+    assert "llama has no adapter_config.json" in capsys.readouterr().err
+    assert not list(Path().glob("*.gguf"))
+
+
+@pytest.mark.parametrize(
+    "option", [["--lora", "other"], ["--name", "Small"], ["--resume"], ["--pre-tokenizer", "qwen2"], ["--threads", "1"]]
+)
+def test_options_of_models_are_refused_for_an_adapter_alone(
+    option: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adapter = str(write_adapter(Path("adapter"), "llama-lora", FIGURES["llama-lora"]))
+    assert main(["convert", adapter, "--base", str(folder), *option]) == 2
+    assert f"error: {option[0]}: for models only" in capsys.readouterr().err
+    assert not list(Path().glob("*.gguf"))

@@ -59,7 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Converts, and prints the path."""
     started = time.monotonic()
-    if arguments.base is not None and (arguments.folder / ADAPTER_CONFIG).exists():
+    mistake = _mistake(arguments)
+    if mistake is not None:
+        print(f"error: {shown(mistake)}", file=sys.stderr)
+        return 2
+    if arguments.base is not None:
         kind = arguments.format or "f32"
         path = arguments.output or Path(f"{arguments.folder.resolve().name}-lora-{kind}.gguf")
         report = convert_adapter(arguments.folder, arguments.base, path, kind, replace=arguments.force)
@@ -72,6 +76,24 @@ def run(arguments: argparse.Namespace) -> int:
         _tell(report, time.monotonic() - started)
     print(report.path)
     return 0
+
+
+def _mistake(arguments: argparse.Namespace) -> str | None:
+    """What is wrong with the arguments together."""
+    if arguments.base is None:
+        return None
+    if not (arguments.folder / ADAPTER_CONFIG).exists():
+        finding = f"{arguments.folder} has no {ADAPTER_CONFIG}"
+        return f"--base names the model of an adapter that is converted alone, and {finding}"
+    of_models = {
+        "--lora": arguments.lora,
+        "--name": arguments.name,
+        "--resume": arguments.resume,
+        "--pre-tokenizer": arguments.pre_tokenizer,
+        "--threads": arguments.threads,
+    }
+    given = [option for option, value in of_models.items() if value]
+    return f"{', '.join(given)}: for models only; with --base an adapter is converted alone" if given else None
 
 
 def _convert(arguments: argparse.Namespace) -> Report:
