@@ -49,8 +49,8 @@ def test_both_engines_choose_the_same_tokens_of_quantized_models(
 
     How far rounding moves a logit is measured: `noise` is the root mean square of the differences to the same weights
     with activations that stay floats. The lead of one logit over another then differs between two engines by twice as
-    much, as a standard deviation: four roundings that know nothing of each other. Where the best logit leads by more than six
-    standard deviations, its token must be llama.cpp's too. Each is chosen behind the tokens that are chosen here.
+    much, as a standard deviation: four roundings that know nothing of each other. Where the best logit leads by more
+    than six of those, its token must be llama.cpp's too. Each is chosen behind the tokens that are chosen here.
     """
     path, floats = tmp_path / "model.gguf", tmp_path / "floats.gguf"
     convert_model(write_folder(tmp_path / name, *wide(CASES[name], figures[name])), path, Options(mix))
