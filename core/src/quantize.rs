@@ -9,6 +9,10 @@ use crate::isa::{Chunks, Isa, Kernel, LANES, Pool, Simd};
 /// Values that a thread takes at a time, or one row.
 const PIECE_VALUES: usize = 1 << 14;
 
+const WRITE_F32: &str = "f32 holds it: convert with --format f32, or quantize with --tensor-type NAME=f32";
+const WRITE_F32_OR_BF16: &str =
+    "f32 and bf16 hold it: convert with --format bf16, or quantize with --tensor-type NAME=bf16";
+
 /// Rows of a tensor, as a file holds them.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
@@ -176,7 +180,7 @@ fn misfit(source: &Source, values: &[u8], format: Format) -> Error {
         return Error::invalid_argument(format!(
             "row {row}, column {column} is {value:e}; {format} holds numbers up to {largest:e}"
         ))
-        .with_hint("choose f32 for this tensor");
+        .with_hint(if value.abs() > formats::largest(Format::BF16) { WRITE_F32 } else { WRITE_F32_OR_BF16 });
     }
     Error::invalid_argument(format!("row {row}, column {column} is {value}; weights are finite numbers"))
         .with_hint("the model was damaged, or its training failed; get it again, or another one")

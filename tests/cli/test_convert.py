@@ -52,7 +52,7 @@ def test_json_says_what_was_written(folder: Path, capsys: pytest.CaptureFixture[
 def test_adapters_are_merged_or_written_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     adapter = str(write_adapter(Path("adapter"), "llama-lora", FIGURES["llama-lora"]))
     assert main(["convert", str(folder), "--lora", adapter, "-o", "merged.gguf"]) == 0
-    assert main(["convert", str(folder), "--lora", f"{adapter}:0.5", "-o", "half.gguf"]) == 0
+    assert main(["convert", str(folder), "--lora", f"{adapter}=0.5", "-o", "half.gguf"]) == 0
     assert Path("merged.gguf").read_bytes() != Path("half.gguf").read_bytes()
     capsys.readouterr()
     assert main(["convert", adapter, "--base", str(folder)]) == 0
@@ -62,5 +62,30 @@ def test_adapters_are_merged_or_written_alone(folder: Path, capsys: pytest.Captu
 def test_a_folder_that_is_not_there_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["convert", "nowhere"]) == 1
     assert "no model folder" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        main(["convert", "nowhere", "--lora", "x:y"])
+
+
+def test_what_follows_the_equals_sign_is_a_scale_only_if_it_is_a_number(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_adapter(Path("a=b:0.5"), "llama-lora", FIGURES["llama-lora"])
+    assert main(["convert", str(folder), "--lora", "a=b:0.5", "-o", "merged.gguf"]) == 0
+    assert main(["convert", str(folder), "--lora", "a=b:0.5=nan", "-o", "wrong.gguf"]) == 1
+    assert "a=b:0.5: its scale is nan" in capsys.readouterr().err
+
+
+def test_a_base_is_for_adapters_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", str(folder), "--base", str(folder)]) == 2
+    assert "llama has no adapter_config.json" in capsys.readouterr().err
+    assert not list(Path().glob("*.gguf"))
+
+
+@pytest.mark.parametrize(
+    "option", [["--lora", "other"], ["--name", "Small"], ["--resume"], ["--pre-tokenizer", "qwen2"], ["--threads", "1"]]
+)
+def test_options_of_models_are_refused_for_an_adapter_alone(
+    option: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adapter = str(write_adapter(Path("adapter"), "llama-lora", FIGURES["llama-lora"]))
+    assert main(["convert", adapter, "--base", str(folder), *option]) == 2
+    assert f"error: {option[0]}: for models only" in capsys.readouterr().err
+    assert not list(Path().glob("*.gguf"))

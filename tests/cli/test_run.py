@@ -63,6 +63,23 @@ def test_adapters_are_added_with_their_scales(demo_adapters: tuple[Path, Path]) 
     assert wrong.stderr.startswith("error: nowhere.gguf: ")
 
 
+def test_the_folder_of_an_adapter_says_how_to_convert_it(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    for arguments in (["demo", "--lora", tmp_path], [tmp_path]):
+        wrong = run("run", *arguments, "-p", "x")
+        assert wrong.stderr.splitlines() == [
+            f"error: {tmp_path}: is a folder, not a GGUF file",
+            "hint: this LoRA adapter must become a GGUF file first: edgewise convert DIR --base MODEL_DIR",
+        ]
+
+
+def test_weights_of_an_adapter_say_so_too(tmp_path: Path) -> None:
+    path = tmp_path / "adapter_model.safetensors"
+    path.write_bytes(b'\x02\0\0\0\0\0\0\0{""}')
+    wrong = run("run", "demo", "--lora", path, "-p", "x")
+    assert "edgewise convert DIR --base MODEL_DIR" in wrong.stderr
+
+
 def test_a_prompt_comes_through_a_pipe(story_model: Path) -> None:
     assert run("run", story_model, "-n", "4", "--temp", "0", stdin="Once upon a time").stdout == ", there was a\n"
 

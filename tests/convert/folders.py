@@ -6,13 +6,13 @@ import json
 import shutil
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from convert.cases import ADAPTERS, CASES, Case, weights
+from convert.cases import ADAPTERS, CASES, VOCABULARY_SIZE, Case, weights
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -82,3 +82,19 @@ def write_folder(folder: Path, case: Case, figures: Mapping[str, Any]) -> Path:
     for path in (GOLDEN / "tokenizers" / case.tokenizer).iterdir():
         shutil.copy(path, folder / path.name)
     return folder
+
+
+def wide(case: Case, figures: Mapping[str, Any]) -> tuple[Case, dict[str, Any]]:
+    """The same architecture with rows of whole blocks of 256, from four times the heads."""
+    sizes = {"hidden_size": 256, "intermediate_size": 256, "num_attention_heads": 16}
+    sizes["num_key_value_heads"] = 4 * figures["config"]["num_key_value_heads"]
+    of_feed_forward = {96: 256, 192: 512}  # phi3 has two of its matrices in one
+
+    def widened(name: str, shape: list[int]) -> list[int]:
+        if name.endswith(("q_norm.weight", "k_norm.weight")):  # of a head
+            return shape
+        return [length if length == VOCABULARY_SIZE else of_feed_forward.get(length, 4 * length) for length in shape]
+
+    shapes = {name: widened(name, shape) for name, shape in figures["tensors"].items()}
+    config = figures["config"] | sizes
+    return replace(case, settings=case.settings | sizes), {**figures, "config": config, "tensors": shapes}

@@ -3,8 +3,8 @@
     cd tests && PYTHONPATH=../benchmarks python -m convert.make_golden
 
 Needs `torch` (it runs on the CPU), `transformers`, `peft`, `sentencepiece`, `gguf` and `numpy`, and the folder that
-EDGEWISE_TEST_DATA names. Tokenizers are trained only where the repository has none yet. For each case it looks for a
-seed with which every greedy choice is clear.
+EDGEWISE_TEST_DATA names. Tokenizers are trained only where the repository has none yet; what they make of texts can be
+made again by `make_golden_tokens` alone. For each case it looks for a seed with which every greedy choice is clear.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ import peft
 import safetensors
 import torch
 import transformers
-from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from convert.cases import ADAPTERS, CASES, POSITIONS, PROMPT_LENGTH, STEPS, TOLERANCE, Case, prompt
 from convert.folders import GOLDEN, tensors_of, write_adapter, write_folder
-from convert.texts import TEXTS, digest, parts
+from convert.make_golden_tokens import lines, write_tokens
 from convert.train_tokenizers import train_tokenizers
 
 _MOST_SEEDS = 500
@@ -39,9 +38,9 @@ _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 def main() -> None:
     """Make the figures of all cases, or of those named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="cases to make again, or `texts` for tokens alone; all without names")
+    parser.add_argument("names", nargs="*", help="cases to make again; all without names")
     given = parser.parse_args().names
-    names = [name for name in given or CASES if name != "texts"]
+    names = given or list(CASES)
     data = Path(os.environ["EDGEWISE_TEST_DATA"])
     train_tokenizers(GOLDEN / "tokenizers", data / "text" / "tinyshakespeare.txt")
     path, logits_path = GOLDEN / "figures.json", GOLDEN / "logits.npz"
@@ -54,19 +53,9 @@ def main() -> None:
         figures[name], arrays[name] = _adapt(name, figures)
     np.savez_compressed(logits_path, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
     record = {"oracle": f"transformers {transformers.__version__}, torch {torch.__version__}", "cases": figures}
-    path.write_text(_lines(record) + "\n")
-    (GOLDEN / "texts.json").write_text(_lines(_tokens(data)) + "\n")
-
-
-def _lines(values: dict[str, Any], depth: int = 3) -> str:
-    """JSON with a line for each value `depth` levels down."""
-    if depth == 0:
-        return json.dumps(values)
-    parts = [
-        f"{json.dumps(key)}: {_lines(value, depth - 1) if isinstance(value, dict) else json.dumps(value)}"
-        for key, value in values.items()
-    ]
-    return "{" + ",\n".join(parts) + "}"
+    path.write_text(lines(record) + "\n")
+    if not given:
+        write_tokens(data)
 
 
 def _make(case: Case) -> tuple[dict[str, Any], npt.NDArray[np.float32]]:
@@ -139,17 +128,6 @@ def _adapt(name: str, figures: dict[str, Any]) -> tuple[dict[str, Any], npt.NDAr
         with torch.no_grad():
             rows = merged.merge_and_unload().eval()(torch.tensor([prompt(case)]), use_cache=False).logits[0].numpy()
     return {**found, "range": _spread(rows)}, rows[list(POSITIONS)]
-
-
-def _tokens(data: Path) -> dict[str, dict[str, list[str]]]:
-    """For each tokenizer and text, a digest of the tokens of each part."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for folder in sorted((GOLDEN / "tokenizers").iterdir()):
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        found[folder.name] = {
-            text: [digest(tokenizer.encode(part).ids) for part in parts(data, text)] for text in TEXTS
-        }
-    return found
 
 
 if __name__ == "__main__":

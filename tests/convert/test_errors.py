@@ -172,7 +172,13 @@ def test_a_pre_tokenizer_that_the_core_does_not_know_leaves_nothing(folder: Path
 def test_a_weight_too_large_for_the_format_is_named(folder: Path, output: Path, figures: dict[str, Any]) -> None:
     large = Stored("F32", (64, 96), struct.pack("<f", 1e6) * (64 * 96))
     write_weights(folder, figures, lambda tensors: tensors.update({WEIGHT: large}))
-    refuse(folder, output, InvalidArgument, r'tensor "blk\.1\.ffn_down\.weight": row 0, column 0 is 1e6', "f16")
+    named = rf'tensor "{WEIGHT}", in the file "blk\.1\.ffn_down\.weight": row 0, column 0 is 1e6'
+    for form in ("f16", "q8_0", "q4_k_m"):
+        error = refuse(folder, output, InvalidArgument, named, form)
+        assert error.hint is not None
+        assert "--format bf16" in error.hint
+    convert_model(folder, output, Options("bf16"))  # as the hint says
+    output.unlink()
 
 
 def test_a_full_disk_leaves_nothing(folder: Path, output: Path) -> None:
@@ -204,6 +210,19 @@ def test_an_interrupted_run_leaves_no_half_file_and_is_resumed(folder: Path, tmp
     resumed = output.read_bytes()
     convert_model(folder, output, Options("q8_0", replace=True))
     assert output.read_bytes() == resumed
+
+
+def test_another_name_is_another_work(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "model.gguf"
+
+    def interrupt(done: int, total: int, _name: str) -> None:
+        if 2 * done > total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert_model(folder, output, Options("q8_0", name="one"), interrupt)
+    with pytest.raises(InvalidArgument, match=r"begun from something else.* other metadata"):
+        convert_model(folder, output, Options("q8_0", name="other", resume=True))
 
 
 def test_an_output_folder_that_does_not_exist_is_an_error(folder: Path, tmp_path: Path) -> None:

@@ -12,14 +12,14 @@ TEXTS = (
     "vocab/ggml-vocab-llama-bpe.gguf.inp",
     "text/tinyshakespeare.txt",
     "text/wikitext2-test.txt",
+    "text/wikitext2-valid.txt",
     "text/war-and-peace.txt",
 )
 _LARGEST_PART = 100_000
-_MOST_PARTS = 4
 
 
 def parts(data: Path, text: str) -> list[str]:
-    """The cases of a fixture, or the first parts of a long text.
+    """The cases of a fixture, or all parts of a long text.
 
     Args:
         data: the folder with shared data.
@@ -36,7 +36,7 @@ def parts(data: Path, text: str) -> list[str]:
     content = (data / text).read_bytes().decode()
     if text.endswith(".inp"):
         return content.split("\n__ggml_vocab_test__\n")
-    return [content[at * _LARGEST_PART : (at + 1) * _LARGEST_PART] for at in range(_MOST_PARTS)]
+    return [content[at : at + _LARGEST_PART] for at in range(0, len(content), _LARGEST_PART)]
 
 
 def digest(tokens: Sequence[int]) -> str:

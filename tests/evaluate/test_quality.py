@@ -21,9 +21,11 @@ from speed.quality_models import DEMO, DEMO_SOURCE, TEXT
 
 FIGURES = json.loads(GOLDEN.read_text())["cases"]
 TOLERANCE = 0.005
-# Quantized models round activations too, not alike in both engines. It shows in single positions, in the error bars,
-# which the largest positions make, and in what is small beside them; not in means.
-BY_SINGLE_POSITIONS = {"median", "percentile_99", "maximum", "divergence_error", "log_ratio", "log_ratio_error"}
+# Quantized models round activations too, not alike in both engines. It hardly moves means. It shows in single positions
+# and in the error bars, which the largest positions make; in the logarithm of a ratio that is nearly 1; and most in the
+# largest position of all, which is not compared.
+BY_SINGLE_POSITIONS = {"median", "percentile_99", "divergence_error", "log_ratio_error"}
+LOOSER_TOLERANCE = 0.05
 
 Open = Callable[..., NativeEngine]
 
@@ -66,10 +68,17 @@ def test_figures_are_those_of_llamacpp(case: Case, opened: Open, tmp_path: Path)
     reference = None if case.reference is None else opened(found(case.reference), case.context)
     text = data(case.text).read_bytes()[:TEXT_BYTES].removesuffix(b"\n")
     figures = flat(measure([model], reference, text, chunks=case.chunks)[0])
-    left_out = BY_SINGLE_POSITIONS if case.is_quantized else set()
+    looser = BY_SINGLE_POSITIONS if case.is_quantized else set()
+    apart = {"log_ratio", "maximum"} if case.is_quantized else set()
     for oracle, expected in FIGURES[case.name].items():
-        compared = {name: value for name, value in expected.items() if name not in left_out}
-        assert {name: figures[name] for name in compared} == pytest.approx(compared, rel=TOLERANCE), oracle
+        for names, tolerance in (
+            (expected.keys() - looser - apart, TOLERANCE),
+            (expected.keys() & looser, LOOSER_TOLERANCE),
+        ):
+            compared = {name: expected[name] for name in names}
+            assert {name: figures[name] for name in names} == pytest.approx(compared, rel=tolerance), oracle
+        if "log_ratio" in expected.keys() & apart:
+            assert abs(figures["log_ratio"] - expected["log_ratio"]) < figures["log_ratio_error"]
 
 
 def test_bands_of_logits_change_nothing(opened: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

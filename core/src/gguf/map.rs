@@ -51,10 +51,10 @@ impl Bytes {
 pub(super) fn map(path: &Path) -> Result<Bytes> {
     // Looked at before it is opened: to open a pipe would wait for its writer.
     let metadata = std::fs::metadata(path).map_err(|error| io_error(&error, "does not open"))?;
-    require_regular(&metadata)?;
+    require_regular(path, &metadata)?;
     let file = File::open(path).map_err(|error| io_error(&error, "does not open"))?;
     let metadata = file.metadata().map_err(|error| io_error(&error, "does not open"))?;
-    require_regular(&metadata)?;
+    require_regular(path, &metadata)?;
     if metadata.len() == 0 {
         return Ok(Bytes::Owned(Vec::new())); // an empty map is an error on some systems; `sniff` says what is wrong
     }
@@ -96,10 +96,14 @@ impl Bytes {
     }
 }
 
-fn require_regular(metadata: &Metadata) -> Result<()> {
+fn require_regular(path: &Path, metadata: &Metadata) -> Result<()> {
     if metadata.is_dir() {
-        return Err(Error::model_file("is a folder, not a GGUF file")
-            .with_hint("name the .gguf file in it; safetensors files must become one first: edgewise convert DIR"));
+        let hint = if path.join("adapter_config.json").exists() {
+            "this LoRA adapter must become a GGUF file first: edgewise convert DIR --base MODEL_DIR"
+        } else {
+            "name the .gguf file in it; safetensors files must become one first: edgewise convert DIR"
+        };
+        return Err(Error::model_file("is a folder, not a GGUF file").with_hint(hint));
     }
     if !metadata.is_file() {
         return Err(Error::model_file("is a pipe or a device; a model is mapped from a regular file")

@@ -60,7 +60,8 @@ impl Output {
         let mut file = open_locked(&part).map_err(|error| refused(path, &error))?;
         if options.resume && !begins_as(&mut file, &header).map_err(|error| refused(path, &error))? {
             return Err(Error::invalid_argument(format!(
-                "{} was begun from something else: another model, other formats or another version",
+                "{} was begun from something else: another model, other formats, other metadata (such as the name) or \
+                 another version",
                 part.display()
             ))
             .with_hint("begin anew: without --resume"));
@@ -297,6 +298,7 @@ mod tests {
             let error = result.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument);
             assert!(error.message().contains("x.gguf.part was begun from something else"), "{error}");
+            assert!(error.message().contains("other metadata (such as the name)"), "{error}");
         }
         assert_eq!(resumed(&declared(), [0; 16]), Ok((0, 40)));
     }

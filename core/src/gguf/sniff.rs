@@ -16,7 +16,8 @@ pub(super) fn require_gguf(bytes: &[u8]) -> Result<()> {
     .with_hint(hint))
 }
 
-const CONVERT: &str = "get a GGUF file of this model, or make one of its folder: edgewise convert DIR";
+const CONVERT: &str = "get a GGUF file of this model, or make one of its folder: edgewise convert DIR \
+                       (of a LoRA adapter: edgewise convert DIR --base MODEL_DIR)";
 const DOWNLOAD_AGAIN: &str = "the download went wrong; get the file again";
 const OLD: &str = "get the GGUF file of this model; this layout was given up in 2023";
 

@@ -192,6 +192,19 @@ fn what_is_not_finite_or_too_large_is_named() {
 }
 
 #[test]
+fn what_is_too_large_is_told_which_formats_hold_it() {
+    let hint = |value: f32, format| {
+        let bytes = bytes_of(&[value; 256]);
+        let error = encoded(Isa::detect(), 1, &source(&bytes, 256), format).unwrap_err();
+        error.hint().unwrap_or_default().to_owned()
+    };
+    assert!(hint(7e4, Format::F16).starts_with("f32 and bf16 hold it"));
+    assert!(hint(-7e4, Format::Q2K).contains("--tensor-type NAME=bf16"));
+    assert!(hint(f32::MAX, Format::Q8_0).starts_with("f32 holds it"));
+    assert!(!hint(f32::MAX, Format::BF16).contains("bf16"));
+}
+
+#[test]
 fn important_columns_lose_less() {
     let columns = 1024;
     let values = weights(columns * 8, 7);

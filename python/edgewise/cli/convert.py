@@ -10,6 +10,7 @@ from pathlib import Path
 from edgewise.cli.argument_types import utf8, whole
 from edgewise.cli.output import print_json, shown, size
 from edgewise.cli.progress import ProgressBar
+from edgewise.config import adapter
 from edgewise.convert.adapters import convert_adapter
 from edgewise.convert.conversion import Options, Report, convert_model
 from edgewise.convert.lora import CONFIG as ADAPTER_CONFIG
@@ -43,7 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pre-tokenizer", type=utf8, metavar="NAME", help="where the folder has one that is not recognized"
     )
     parser.add_argument(
-        "--lora", action="append", default=[], type=_adapter, metavar="DIR[:X]", help="merge an adapter in, X times (1)"
+        "--lora",
+        action="append",
+        type=adapter,
+        metavar="DIR[=SCALE]",
+        help="merge a LoRA adapter in, and its scale (1); again for one more",
     )
     parser.add_argument("--base", type=Path, metavar="DIR", help="the folder of the model that an adapter belongs to")
     parser.add_argument("-t", "--threads", type=whole, default=0, metavar="N", help="default: what can run")
@@ -54,7 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Converts, and prints the path."""
     started = time.monotonic()
-    if arguments.base is not None and (arguments.folder / ADAPTER_CONFIG).exists():
+    mistake = _mistake(arguments)
+    if mistake is not None:
+        print(f"error: {shown(mistake)}", file=sys.stderr)
+        return 2
+    if arguments.base is not None:
         kind = arguments.format or "f32"
         path = arguments.output or Path(f"{arguments.folder.resolve().name}-lora-{kind}.gguf")
         report = convert_adapter(arguments.folder, arguments.base, path, kind, replace=arguments.force)
@@ -69,6 +78,24 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _mistake(arguments: argparse.Namespace) -> str | None:
+    """What is wrong with the arguments together."""
+    if arguments.base is None:
+        return None
+    if not (arguments.folder / ADAPTER_CONFIG).exists():
+        finding = f"{arguments.folder} has no {ADAPTER_CONFIG}"
+        return f"--base names the model of an adapter that is converted alone, and {finding}"
+    of_models = {
+        "--lora": arguments.lora,
+        "--name": arguments.name,
+        "--resume": arguments.resume,
+        "--pre-tokenizer": arguments.pre_tokenizer,
+        "--threads": arguments.threads,
+    }
+    given = [option for option, value in of_models.items() if value]
+    return f"{', '.join(given)}: for models only; with --base an adapter is converted alone" if given else None
+
+
 def _convert(arguments: argparse.Namespace) -> Report:
     options = Options(
         format=arguments.format,
@@ -77,7 +104,7 @@ def _convert(arguments: argparse.Namespace) -> Report:
         threads=arguments.threads,
         name=arguments.name,
         pre_tokenizer=arguments.pre_tokenizer,
-        adapters=tuple(arguments.lora),
+        adapters=tuple((Path(folder), scale) for folder, scale in arguments.lora or ()),
     )
     try:
         with ProgressBar("million weights", is_quiet=arguments.quiet) as bar:
@@ -99,14 +126,3 @@ def _tell(report: Report, seconds: float) -> None:
     print(f"{report.architecture}, {report.parameters:,} weights, {done}; tensors: {formats}", file=sys.stderr)
     for note in report.notes:
         print(f"note: {shown(note)}", file=sys.stderr)
-
-
-def _adapter(text: str) -> tuple[Path, float]:
-    """A folder, and how strongly it counts; folders may have colons in their names."""
-    if Path(text).exists():
-        return Path(text), 1.0
-    folder, _, strength = text.rpartition(":")
-    try:
-        return (Path(folder), float(strength)) if folder else (Path(text), 1.0)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text:.60}: no such folder") from error

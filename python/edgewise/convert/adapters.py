@@ -17,7 +17,7 @@ from edgewise.convert.lora import Adapter, LowRank, open_adapter
 from edgewise.convert.metadata import typed
 from edgewise.convert.model_config import ModelConfig, read_config
 from edgewise.convert.weights import in_pairs
-from edgewise.errors import InvalidArgument, ModelFileError
+from edgewise.errors import InvalidArgument
 from edgewise.quantize.bands import Target, write
 from edgewise.quantize.plan import Plan, PlannedTensor
 from edgewise.quantize.roles import Tensor
@@ -51,14 +51,12 @@ def convert_adapter(folder: Path, base: Path, path: Path, kind: str = "f32", *, 
     adapter = open_adapter(folder)
     with adapter.checkpoint:
         parts = _parts(config)
+        adapter.require_matrices({key: config.shape(part.shape) for key, part in parts.items()})
         halves: list[_Half] = []
         # The file has one alpha, which engines divide by the rank of each pair: what differs goes into b.
         alpha = Counter(change.alpha for change in adapter.changes.values()).most_common(1)[0][0]
         for key, change in adapter.changes.items():
-            part = parts.get(key)
-            if part is None or config.shape(part.shape) != change.shape:
-                needed = " x ".join(map(str, change.shape))
-                raise ModelFileError(f'the adapter changes "{key}", {needed}; the model has no such matrix')
+            part = parts[key]
             head_length = config.sizes["head"] if part.change == "pairs" else 0
             halves.append(_Half(f"{part.target}.lora_a", change))
             halves.append(_Half(f"{part.target}.lora_b", change, change.alpha / alpha, head_length))

@@ -22,7 +22,7 @@ from edgewise.convert.sampling import sampling_metadata
 from edgewise.convert.source import FolderSource
 from edgewise.convert.vocabulary import tokenizer_metadata
 from edgewise.convert.weights import Weight, plan_weights
-from edgewise.errors import EdgewiseError, InternalError, ModelFileError, UnsupportedError
+from edgewise.errors import EdgewiseError, InternalError, InvalidArgument, ModelFileError, UnsupportedError
 from edgewise.quantize.bands import Target, write
 from edgewise.quantize.mixes import Mix, named_mix
 from edgewise.quantize.plan import make_plan
@@ -47,7 +47,7 @@ class Options:
         threads: how many threads encode; 0 chooses.
         name: what the model is called; by default as its folder is.
         pre_tokenizer: name of the pre-tokenizer, where the folder has one that is not known.
-        adapters: folders of LoRA adapters to merge in, and how strongly each counts.
+        adapters: folders of LoRA adapters to merge in, and the scale of each, which multiplies what it adds.
     """
 
     format: str | None = None
@@ -98,7 +98,8 @@ def convert_model(
     Raises:
         ModelFileError: if a part is missing, malformed or does not fit the rest; nothing is left at `path` then.
         UnsupportedError: if the model is one that is not converted.
-        InvalidArgument: if the file exists already, or an option is unknown.
+        InvalidArgument: if the file exists already, an option is unknown, the scale of an adapter is not finite, or a
+            weight is too large for its format, naming it.
         SystemRefused: if the disk is full, or refuses otherwise.
         KeyboardInterrupt: what is unfinished stays beside the place of the file, to be resumed.
     """
@@ -111,7 +112,7 @@ def convert_model(
     with contextlib.ExitStack() as stack:
         checkpoint = stack.enter_context(Checkpoint(folder))
         weights, left_out = plan_weights(config, checkpoint.tensors)
-        adapters = [Merged(open_adapter(adapter), strength) for adapter, strength in options.adapters]
+        adapters = [Merged(open_adapter(adapter), scale) for adapter, scale in options.adapters]
         for entry in adapters:
             stack.enter_context(entry.adapter.checkpoint)
         tokenizer, vocabulary = tokenizer_metadata(folder, config.sizes["vocabulary"], options.pre_tokenizer)
@@ -126,7 +127,10 @@ def convert_model(
         facts = ModelFacts(config.architecture.name, config.block_count, *heads, 0, source.tensors())
         plan = make_plan(facts, choose(facts, mix), mix.file_type)
         target = Target(path, typed(metadata), None, options.replace, options.resume)
-        written = write(plan, source, target, threads=threads, progress=progress)
+        try:
+            written = write(plan, source, target, threads=threads, progress=progress)
+        except InvalidArgument as error:
+            raise source.explained(error) from error
     _check_model(path)
     notes = [*config.notes]
     if left_out:

@@ -25,7 +25,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise SystemRefused(f"{path} cannot be read: {error}") from error
+        raise SystemRefused(f"{path} cannot be read: {error.strerror or error}") from error
     return json_object(text, str(path))
 
 
@@ -60,7 +60,7 @@ class Fields:
 
     def __init__(self, values: Mapping[str, Any], source: str, defaults: Mapping[str, Any] | None = None) -> None:
         self._values = values
-        self._source = source
+        self.source = source
         self._defaults = defaults or {}
 
     def get(self, name: str) -> Any:
@@ -105,16 +105,16 @@ class Fields:
         value = self._required(name, {})
         if not isinstance(value, dict):
             raise self.wrong(name, "an object is needed")
-        return Fields(value, f"{self._source}, {name}")
+        return Fields(value, f"{self.source}, {name}")
 
     def wrong(self, name: str, rule: str) -> ModelFileError:
         """The error that a field breaks a rule."""
-        return ModelFileError(f'{self._source}: "{name}" is {json.dumps(self.get(name)):.80}; {rule}')
+        return ModelFileError(f'{self.source}: "{name}" is {json.dumps(self.get(name)):.80}; {rule}')
 
     def _required(self, name: str, default: object) -> Any:
         value = self.get(name)
         if value is None:
             value = default
         if value is None:
-            raise ModelFileError(f'{self._source}: "{name}" is missing')
+            raise ModelFileError(f'{self.source}: "{name}" is missing')
         return value

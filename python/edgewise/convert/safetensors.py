@@ -104,7 +104,7 @@ class Checkpoint:
             file.seek(tensor.offset + first_row * row_bytes)
             band = file.read(size)
         except OSError as error:
-            raise SystemRefused(f"{tensor.path} cannot be read: {error}") from error
+            raise SystemRefused(f"{tensor.path} cannot be read: {error.strerror or error}") from error
         if len(band) < size:
             raise _cut_off(tensor.name, tensor.path)
         return band
@@ -137,7 +137,7 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
                 raise ModelFileError(f"{path}: no sound safetensors file, {finding}", hint=_INCOMPLETE)
             text = file.read(length)
     except OSError as error:
-        raise SystemRefused(f"{path} cannot be read: {error}") from error
+        raise SystemRefused(f"{path} cannot be read: {error.strerror or error}") from error
     header = json_object(text, f"{path}: the safetensors header")
     header.pop("__metadata__", None)
     data = 8 + length

@@ -63,6 +63,17 @@ class FolderSource:
     def release(self, name: str, first_row: int, rows: int, /) -> None:
         """Nothing is kept."""
 
+    def explained(self, error: InvalidArgument) -> InvalidArgument:
+        """An error about a tensor of the file, with the name that it has in the folder; others as they are."""
+        for weight in self._weights.values():
+            told = f'tensor "{weight.name}": '
+            if weight.source is not None and error.message.startswith(told):
+                finding = error.message.removeprefix(told)
+                return InvalidArgument(
+                    f'tensor "{weight.source.name}", in the file "{weight.name}": {finding}', hint=error.hint
+                )
+        return error
+
     def _format(self, weight: Weight) -> str:
         is_merged = self._merger is not None and self._merger.changes(weight)
         return "f32" if weight.is_vector or is_merged else weight.stored_format
