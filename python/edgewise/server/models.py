@@ -1,0 +1,322 @@
+"""Models in memory: loaded when they are asked for, unloaded when their time is over or their room is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from edgewise.engine import open as open_engine
+from edgewise.engine.available_memory import available_memory
+from edgewise.server.footprint import Footprint, footprint
+from edgewise.server.refusals import Refused
+from edgewise.server.runner import OneAtATime
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from edgewise.config import EngineConfig
+    from edgewise.engine.protocol import Engine
+    from edgewise.server.catalog import Catalog, Offer
+    from edgewise.server.logs import Log
+    from edgewise.server.metrics import Metrics
+    from edgewise.server.runner import Runner
+    from edgewise.server.settings import ServerConfig
+    from edgewise.server.speech import Speech
+
+
+@dataclass(eq=False)
+class Loaded:
+    """A model in memory.
+
+    Args:
+        offer: which one.
+        engine: that has it.
+        runner: that computes its answers.
+        footprint: what it takes.
+        loaded_s: when it was loaded, on `time.monotonic`.
+        leases: answers that use it now.
+        keep_alive_s: how long it stays after the last of them.
+        used_s: when it was last used.
+        is_leaving: it will be unloaded once nobody uses it; new requests wait for another.
+    """
+
+    offer: Offer
+    engine: Engine
+    runner: Runner
+    footprint: Footprint
+    loaded_s: float = field(default_factory=time.monotonic)
+    leases: int = 0
+    keep_alive_s: float = math.inf
+    used_s: float = field(default_factory=time.monotonic)
+    is_leaving: bool = False
+    expiry: asyncio.TimerHandle | None = None
+    speech: Speech | None = None
+
+    @property
+    def expires_in_s(self) -> float:
+        """How long it stays if nobody asks for it."""
+        left_s = self.keep_alive_s if self.leases else self.used_s + self.keep_alive_s - time.monotonic()
+        return max(0.0, left_s)
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to use a model for one request.
+
+    Args:
+        model: the model.
+        load_s: how long the request waited for it.
+    """
+
+    model: Loaded
+    load_s: float
+
+
+class Models:
+    """Loads models on demand. Everything but the loading itself happens on the event loop.
+
+    All loaded models together never take more than what memory there is: each one's footprint is known before it is
+    loaded. Room is made by unloading the one that was used longest ago.
+
+    Args:
+        catalog: finds models.
+        config: of the server.
+        engine_config: how models are opened, if the request does not say.
+        metrics: told of loads.
+        log: told of loads, too.
+    """
+
+    def __init__(
+        self, catalog: Catalog, config: ServerConfig, engine_config: EngineConfig, metrics: Metrics, log: Log
+    ) -> None:
+        self._catalog = catalog
+        self._config = config
+        self._engine_config = replace(engine_config, sequences=max(engine_config.sequences, config.parallel))
+        self._metrics = metrics
+        self._log = log
+        self._loaded: dict[str, Loaded] = {}
+        self._loading: dict[str, asyncio.Task[Loaded]] = {}
+        self._dropping: set[asyncio.Task[None]] = set()
+        self._waiting = 0
+        self._room = asyncio.Lock()  # one decision about memory at a time
+        self._released = asyncio.Event()
+        self._base_bytes = available_memory().own_bytes
+
+    @property
+    def loaded(self) -> list[Loaded]:
+        """Models in memory, the one used last first."""
+        return sorted(self._loaded.values(), key=lambda model: -model.used_s)
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether a model is being loaded."""
+        return bool(self._loading)
+
+    @asynccontextmanager
+    async def lease(
+        self, name: str, *, keep_alive_s: float | None = None, context_length: int | None = None
+    ) -> AsyncIterator[Lease]:
+        """A model for as long as the block runs, loaded if it is not in memory.
+
+        Args:
+            name: of the model.
+            keep_alive_s: how long it stays afterwards; None for the server's setting.
+            context_length: tokens of context that are needed at least; None for what is there.
+
+        Raises:
+            Refused: if there is no such model, or no room for it.
+            EdgewiseError: if it can not be opened.
+        """
+        started_s = time.perf_counter()
+        offer = await asyncio.to_thread(self._catalog.find, name)
+        model = self._ready(offer, context_length)
+        load_s = 0.0
+        if model is None:
+            model = await self._wait_for(offer, context_length)
+            load_s = time.perf_counter() - started_s
+        else:
+            model.leases += 1
+        model.keep_alive_s = self._config.keep_alive_s if keep_alive_s is None else keep_alive_s
+        if model.expiry is not None:
+            model.expiry.cancel()
+            model.expiry = None
+        try:
+            yield Lease(model, load_s)
+        finally:
+            self._release(model)
+
+    async def unload(self, name: str) -> bool:
+        """Unloads a model once nobody uses it; says whether it was loaded."""
+        offer = await asyncio.to_thread(self._catalog.find, name)
+        model = self._loaded.get(offer.digest)
+        if model is None:
+            return False
+        model.keep_alive_s = 0.0
+        if model.leases == 0:
+            await self._drop(model)
+        return True
+
+    async def close(self) -> None:
+        """Unloads everything, answers that are still going on included."""
+        for task in self._loading.values():
+            task.cancel()
+        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+        for model in self.loaded:
+            await self._drop(model)
+        await asyncio.gather(*self._dropping)
+
+    def config_for(self, offer: Offer, context_length: int | None) -> EngineConfig:
+        """How a model is opened."""
+        wanted = context_length if context_length is not None else offer.parameters.get("num_ctx")
+        config = self._engine_config
+        if isinstance(wanted, int) and wanted > 0:
+            trained = footprint(offer.path, replace(config, context_length=0)).trained_length
+            config = replace(config, context_length=min(wanted, trained) if trained else wanted)
+        if offer.adapters:
+            config = replace(config, lora=[*config.lora, *((path, 1.0) for path in offer.adapters)])
+        return config
+
+    def _ready(self, offer: Offer, context_length: int | None) -> Loaded | None:
+        model = self._loaded.get(offer.digest)
+        if model is None or model.is_leaving:
+            return None
+        longest = model.footprint.trained_length or math.inf
+        if context_length is not None and min(context_length, longest) > model.engine.context_length:
+            return None
+        return model
+
+    async def _wait_for(self, offer: Offer, context_length: int | None) -> Loaded:
+        """Loads a model, together with others who wait for the same, and takes a lease."""
+        if self._waiting >= self._config.queue_limit + self._config.parallel:
+            raise Refused("overloaded", "too many requests wait for models to be loaded", retry_after_s=2.0)
+        self._waiting += 1
+        try:
+            while True:
+                model = self._ready(offer, context_length)
+                if model is not None:
+                    model.leases += 1
+                    return model
+                task = self._loading.get(offer.digest)
+                if task is None:
+                    task = asyncio.ensure_future(self._load(offer, context_length))
+                    self._loading[offer.digest] = task
+                    task.add_done_callback(lambda done: self._loaded_or_not(offer, done))
+                # The load goes on for the others if this client leaves.
+                await asyncio.shield(task)
+        finally:
+            self._waiting -= 1
+
+    async def _load(self, offer: Offer, context_length: int | None) -> Loaded:
+        async with self._room:
+            config = await asyncio.to_thread(self.config_for, offer, context_length)
+            need = await asyncio.to_thread(footprint, offer.path, config)
+            previous = self._loaded.get(offer.digest)
+            if previous is not None:
+                await self._retire(previous)
+            await self._make_room(offer, need)
+            started_s = time.perf_counter()
+            engine = await asyncio.to_thread(open_engine, offer.path, config)
+            runner = _runner(engine, self._config)
+            model = Loaded(offer, engine, runner, need, keep_alive_s=self._config.keep_alive_s)
+            self._loaded[offer.digest] = model
+            self._expire_later(model)
+            self._metrics.count("edgewise_model_loads_total", model=offer.name)
+            self._log.write(
+                "loaded",
+                model=offer.name,
+                context=engine.context_length,
+                memory_bytes=need.total_bytes,
+                took_s=time.perf_counter() - started_s,
+            )
+            return model
+
+    async def _make_room(self, offer: Offer, need: Footprint) -> None:
+        """Unloads models until there is room for one more.
+
+        Raises:
+            Refused: if there would not be enough, whatever is unloaded.
+        """
+        while True:
+            memory = await asyncio.to_thread(available_memory)
+            budget = memory.free_bytes + max(0, memory.own_bytes - self._base_bytes)
+            if memory.limit_bytes and need.total_bytes > budget:
+                raise _too_large(offer, need, budget, memory.limited_by)
+            taken = sum(model.footprint.total_bytes for model in self._loaded.values())
+            has_place = not self._config.loaded_models or len(self._loaded) < self._config.loaded_models
+            if has_place and (not memory.limit_bytes or taken + need.total_bytes <= budget):
+                return
+            idle = [model for model in self._loaded.values() if model.leases == 0]
+            if not self._loaded:
+                return
+            await self._retire(min(idle or self._loaded.values(), key=lambda model: model.used_s))
+
+    async def _retire(self, model: Loaded) -> None:
+        """Unloads a model after its last answer; those who ask for it now wait until there is room for it again."""
+        model.is_leaving = True
+        while model.leases:
+            self._released.clear()
+            await self._released.wait()
+        await self._drop(model)
+
+    async def _drop(self, model: Loaded) -> None:
+        if self._loaded.get(model.offer.digest) is not model:
+            return
+        del self._loaded[model.offer.digest]
+        if model.expiry is not None:
+            model.expiry.cancel()
+        await asyncio.to_thread(_close, model)
+        self._metrics.count("edgewise_model_unloads_total", model=model.offer.name)
+        self._log.write("unloaded", model=model.offer.name)
+
+    def _release(self, model: Loaded) -> None:
+        model.leases -= 1
+        model.used_s = time.monotonic()
+        self._released.set()
+        if model.leases == 0 and not model.is_leaving:
+            self._expire_later(model)
+
+    def _expire_later(self, model: Loaded) -> None:
+        if model.keep_alive_s < 1e9:
+            model.expiry = asyncio.get_running_loop().call_later(model.keep_alive_s, self._expire, model)
+
+    def _expire(self, model: Loaded) -> None:
+        if model.leases == 0 and not model.is_leaving:
+            task = asyncio.ensure_future(self._drop(model))
+            self._dropping.add(task)
+            task.add_done_callback(self._dropping.discard)
+
+    def _loaded_or_not(self, offer: Offer, task: asyncio.Task[Loaded]) -> None:
+        self._loading.pop(offer.digest, None)
+        if not task.cancelled() and task.exception() is not None:
+            self._log.write("not loaded", model=offer.name, error=str(task.exception()))
+
+
+def _runner(engine: Engine, config: ServerConfig) -> Runner:
+    return OneAtATime(engine, queue_limit=config.queue_limit)
+
+
+def _close(model: Loaded) -> None:
+    model.runner.close()
+    model.engine.close()
+
+
+def _too_large(offer: Offer, need: Footprint, budget: int, limited_by: str) -> Refused:
+    message = (
+        f"model '{offer.name}' needs {_gib(need.total_bytes)} of memory with a context of {need.context_length} tokens, "
+        f"{_gib(budget)} are available ({limited_by})"
+    )
+    context = need.fitting_context(budget)
+    per_sequence = need.cache_tokens // need.context_length if need.context_length else 1
+    if context:
+        fitting = f"num_ctx {context // max(1, per_sequence) or context} would fit"
+    else:
+        fitting = f"a model file of up to {_gib(max(0, budget * 9 // 10))} would fit"
+    return Refused("invalid_request", f"{message}; {fitting}")
+
+
+def _gib(size_bytes: int) -> str:
+    return f"{size_bytes / 2**30:.2f} GiB"
