@@ -22,7 +22,7 @@ LEVELS: list[set[str]] = [
     {"dropin"},
     {"convert", "evaluate"},
     {"quantize"},
-    {"chat", "engine"},
+    {"chat", "engine", "store"},
     {"config"},
     {"errors", "background", "_core"},
 ]

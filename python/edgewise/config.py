@@ -133,6 +133,36 @@ def load(
     return replace(config, **_typed(given, "the arguments"))
 
 
+def store_folder(environment: Mapping[str, str] | None = None) -> Path:
+    """The folder of installed models: `EDGEWISE_HOME`, or `edgewise` in the user's data folder."""
+    environment = os.environ if environment is None else environment
+    if environment.get("EDGEWISE_HOME"):
+        return Path(environment["EDGEWISE_HOME"]).expanduser()
+    for name in ("XDG_DATA_HOME", "LOCALAPPDATA"):
+        if environment.get(name):
+            return Path(environment[name]) / "edgewise"
+    return _home(environment) / ".local" / "share" / "edgewise"
+
+
+def ollama_folder(environment: Mapping[str, str] | None = None) -> Path:
+    """The folder where Ollama keeps its models, as its own variable says."""
+    environment = os.environ if environment is None else environment
+    if environment.get("OLLAMA_MODELS"):
+        return Path(environment["OLLAMA_MODELS"]).expanduser()
+    return _home(environment) / ".ollama" / "models"
+
+
+def hugging_face_folder(environment: Mapping[str, str] | None = None) -> Path:
+    """The folder where the Hugging Face libraries cache what they downloaded, as their own variables say."""
+    environment = os.environ if environment is None else environment
+    if environment.get("HF_HUB_CACHE"):
+        return Path(environment["HF_HUB_CACHE"]).expanduser()
+    if environment.get("HF_HOME"):
+        return Path(environment["HF_HOME"]).expanduser() / "hub"
+    caches = Path(environment["XDG_CACHE_HOME"]) if environment.get("XDG_CACHE_HOME") else _home(environment) / ".cache"
+    return caches / "huggingface" / "hub"
+
+
 def adapter(text: str) -> tuple[str, float]:
     """The path and the scale in `PATH` or `PATH=SCALE`; a path that ends in `=` and a number needs a scale after it."""
     path, equals, scale = text.rpartition("=")
@@ -198,14 +228,18 @@ def _configuration_folder(environment: Mapping[str, str]) -> Path:
     for name in ("XDG_CONFIG_HOME", "APPDATA"):
         if environment.get(name):
             return Path(environment[name])
-    return Path(environment.get("HOME", "~")).expanduser() / ".config"
+    return _home(environment) / ".config"
 
 
 def _cache_folder(environment: Mapping[str, str]) -> Path:
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
         if environment.get(name):
             return Path(environment[name])
-    return Path(environment.get("HOME", "~")).expanduser() / ".cache"
+    return _home(environment) / ".cache"
+
+
+def _home(environment: Mapping[str, str]) -> Path:
+    return Path(environment.get("HOME", "~")).expanduser()
 
 
 def _typed(values: Mapping[str, object], source: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ EdgewiseError
 ├── UnsupportedError    sound, but not something that this engine does
 ├── InvalidArgument     an argument is out of its range (also a ValueError)
 ├── ContextFull         the tokens do not fit the context window (also a ValueError)
+├── NotFound            no model of that name is installed (also a LookupError)
 ├── SystemRefused       no such file, no permission, no memory (also an OSError)
 └── InternalError       a bug in Edgewise
 ```
@@ -48,6 +49,10 @@ class InvalidArgument(EdgewiseError, ValueError):
 
 class ContextFull(EdgewiseError, ValueError):
     """The tokens do not fit the context window."""
+
+
+class NotFound(EdgewiseError, LookupError):
+    """No model of that name is installed."""
 
 
 class SystemRefused(EdgewiseError, OSError):
