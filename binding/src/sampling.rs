@@ -1,7 +1,8 @@
 //! Sampling and text, one token at a time.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use edgewise_core::Result;
 use edgewise_core::sampler::{Mirostat, Sampler as CoreSampler, SamplerOptions, log_probabilities};
 use edgewise_core::text::TextStream as CoreTextStream;
 use pyo3::prelude::*;
@@ -55,10 +56,30 @@ impl Sampler {
 
 impl Sampler {
     /// Chooses a token from `adjusted`, and reports its probability under the model's own `logits` if `top` is given.
-    pub(crate) fn choose(&self, logits: &[f32], adjusted: &[f32], top: Option<usize>) -> Sampled {
-        let mut sampler = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let token = sampler.sample(adjusted);
-        sampler.accept(token);
+    pub(crate) fn choose_any(&self, logits: &[f32], adjusted: &[f32], top: Option<usize>) -> Sampled {
+        let token = self.locked().sample(adjusted);
+        self.report(logits, token, top)
+    }
+
+    /// The same, among the tokens of a mask if there is one.
+    pub(crate) fn choose(
+        &self,
+        logits: &[f32],
+        adjusted: &[f32],
+        allowed: Option<&[u8]>,
+        top: Option<usize>,
+    ) -> Result<Sampled> {
+        let Some(allowed) = allowed else { return Ok(self.choose_any(logits, adjusted, top)) };
+        let token = self.locked().sample_allowed(adjusted, allowed)?;
+        Ok(self.report(logits, token, top))
+    }
+
+    fn locked(&self) -> MutexGuard<'_, CoreSampler> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn report(&self, logits: &[f32], token: u32, top: Option<usize>) -> Sampled {
+        self.locked().accept(token);
         let Some(top) = top else { return (token, None, Vec::new()) };
         let probabilities = log_probabilities(logits, token, top);
         (token, Some(probabilities.chosen), probabilities.top)
@@ -91,7 +112,7 @@ impl TextStream {
 }
 
 impl TextStream {
-    fn stream(&self) -> std::sync::MutexGuard<'_, CoreTextStream> {
+    fn stream(&self) -> MutexGuard<'_, CoreTextStream> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use edgewise_core::gguf::Gguf;
+use edgewise_core::isa::Chunks;
 use edgewise_core::model::{Adapter, CacheFormat, Model as CoreModel};
 use edgewise_core::sampler::log_probabilities;
 use edgewise_core::session::{Logits, Pooling, SequenceId, Session as CoreSession, SessionOptions, Work};
 use edgewise_core::{Error, ErrorKind, Result};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use crate::errors::{detached, to_python};
@@ -22,6 +24,9 @@ use crate::token::Tokens;
 
 /// How often a computation looks for a pending Ctrl-C.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(30);
+
+/// What a token is chosen from and how: sequence, sampler, likeliest tokens to report, mask.
+type Choice = (usize, Py<Sampler>, Option<usize>, Option<PyBackedBytes>);
 
 /// Weights, bound and shape-checked.
 #[pyclass(frozen, module = "edgewise._core")]
@@ -194,7 +199,13 @@ impl Session {
         PyBytes::new(py, &bytes)
     }
 
-    #[pyo3(signature = (sampler, *, top_logprobs = None, logits = None, sequence = 0, row = None))]
+    #[getter]
+    fn room(&self, py: Python<'_>) -> usize {
+        self.with(py, |session| session.room())
+    }
+
+    #[pyo3(signature = (sampler, *, top_logprobs = None, logits = None, sequence = 0, row = None, allowed = None))]
+    #[expect(clippy::too_many_arguments, reason = "one per option, all but the first by keyword")]
     fn sample(
         &self,
         py: Python<'_>,
@@ -203,23 +214,40 @@ impl Session {
         logits: Option<&[u8]>,
         sequence: usize,
         row: Option<isize>,
+        allowed: Option<&[u8]>,
     ) -> PyResult<Sampled> {
         let sampler = sampler.get();
         detached(py, || {
             let session = self.locked();
             let own = one_row(&session, sequence, row.unwrap_or(-1))?;
-            let Some(given) = logits else { return Ok(sampler.choose(own, own, top_logprobs)) };
+            let Some(given) = logits else { return sampler.choose(own, own, allowed, top_logprobs) };
             if given.len() != size_of_val(own) {
                 let (found, wanted) = (given.len(), size_of_val(own));
                 return Err(Error::invalid_argument(format!("logits have {found} bytes, the model's have {wanted}")));
             }
             let (values, _) = given.as_chunks();
             let adjusted: Vec<f32> = values.iter().map(|&x| f32::from_ne_bytes(x)).collect();
-            Ok(sampler.choose(own, &adjusted, top_logprobs))
+            sampler.choose(own, &adjusted, allowed, top_logprobs)
         })
     }
 
-    #[pyo3(signature = (tokens, sampler, top_logprobs = None, speculation = None, most = 0, guesses = None))]
+    #[expect(clippy::needless_pass_by_value, reason = "made from Python's objects for this call")]
+    fn sample_each(&self, py: Python<'_>, choices: Vec<Choice>) -> PyResult<Vec<Sampled>> {
+        detached(py, || {
+            let session = self.locked();
+            let mut sampled: Vec<Option<Result<Sampled>>> = choices.iter().map(|_| None).collect();
+            let places = Chunks::new(&mut sampled, 1);
+            session.each(choices.len(), &|i| {
+                let (sequence, sampler, top_logprobs, allowed) = &choices[i];
+                let logits = one_row(&session, *sequence, -1);
+                let choose = |logits| sampler.get().choose(logits, logits, allowed.as_deref(), *top_logprobs);
+                places.claim(i)[0] = Some(logits.and_then(choose));
+            });
+            sampled.into_iter().flatten().collect()
+        })
+    }
+
+    #[pyo3(signature = (tokens, sampler, top_logprobs = None, speculation = None, most = 0, guesses = None, sequence = 0))]
     #[expect(clippy::too_many_arguments, reason = "positions are cheaper than keywords, once per token")]
     fn advance(
         &self,
@@ -230,29 +258,30 @@ impl Session {
         speculation: Option<&Bound<'_, Speculation>>,
         most: usize,
         guesses: Option<Guesses>,
+        sequence: usize,
     ) -> PyResult<Vec<Sampled>> {
-        let Tokens(tokens) = tokens;
+        let (Tokens(tokens), sequence) = (tokens, SequenceId(sequence));
         let (sampler, speculation) = (sampler.get(), speculation.map(Bound::get));
         self.compute(py, |session, interrupted| {
             let mut sampled = Vec::with_capacity(1);
             let choose = |logits: &[f32]| {
-                let found = sampler.choose(logits, logits, top_logprobs);
+                let found = sampler.choose_any(logits, logits, top_logprobs);
                 let token = found.0;
                 sampled.push(found);
                 token
             };
             let vocabulary_size = session.model().config().vocabulary_size;
             match (speculation.map(Speculation::locked), &tokens[..]) {
-                (None, _) => session.verify(&tokens, &[], interrupted, choose)?,
+                (None, _) => session.verify(sequence, &tokens, &[], interrupted, choose)?,
                 (Some(mut speculation), &[token]) => {
                     match guesses {
                         Some(Guesses(guesses)) => speculation.take(&guesses, most, vocabulary_size),
                         None => speculation.look_up(most),
                     }
-                    speculation.step(session, token, interrupted, choose)?
+                    speculation.step(session, sequence, token, interrupted, choose)?
                 }
                 (Some(mut speculation), _) => {
-                    let chosen = session.verify(&tokens, &[], interrupted, choose)?;
+                    let chosen = session.verify(sequence, &tokens, &[], interrupted, choose)?;
                     speculation.read(&chosen);
                     chosen
                 }
@@ -261,18 +290,27 @@ impl Session {
         })
     }
 
-    fn logprobs(&self, py: Python<'_>, row: isize, token: u32, top: usize) -> PyResult<(f32, Vec<(u32, f32)>)> {
+    #[pyo3(signature = (row, token, top, *, sequence = 0))]
+    fn logprobs(
+        &self,
+        py: Python<'_>,
+        row: isize,
+        token: u32,
+        top: usize,
+        sequence: usize,
+    ) -> PyResult<(f32, Vec<(u32, f32)>)> {
         detached(py, || {
             let session = self.locked();
-            let logits = one_row(&session, 0, row)?;
+            let logits = one_row(&session, sequence, row)?;
             let probabilities = log_probabilities(logits, token, top);
             Ok((probabilities.chosen, probabilities.top))
         })
     }
 
-    fn surprises(&self, py: Python<'_>, targets: Tokens) -> PyResult<Vec<f64>> {
+    #[pyo3(signature = (targets, *, sequence = 0))]
+    fn surprises(&self, py: Python<'_>, targets: Tokens, sequence: usize) -> PyResult<Vec<f64>> {
         let Tokens(targets) = targets;
-        detached(py, || self.locked().surprises(&targets))
+        detached(py, || self.locked().surprises(SequenceId(sequence), &targets))
     }
 
     fn compare(&self, py: Python<'_>, reference: &Self, targets: Tokens) -> PyResult<Vec<(f64, f64, f64, bool)>> {
@@ -294,15 +332,33 @@ impl Session {
         Ok(found.into_iter().map(|found| (found.tensor, found.sums, found.tokens)).collect())
     }
 
+    fn embed_more(&self, py: Python<'_>, sequence: usize, tokens: Tokens, pooling: &str) -> PyResult<Vec<f32>> {
+        let (Tokens(tokens), sequence) = (tokens, SequenceId(sequence));
+        let pooling = match pooling {
+            "mean" => Pooling::Mean,
+            "last" => Pooling::Last,
+            other => return Err(to_python(&Error::invalid_argument(format!("pooling \"{other}\" is unknown")))),
+        };
+        self.compute(py, |session, interrupted| session.embed(sequence, &tokens, pooling, interrupted))
+    }
+
     fn embed(&self, py: Python<'_>, tokens: Tokens, pooling: &str) -> PyResult<Vec<Vec<f32>>> {
         let Tokens(tokens) = tokens;
         self.compute(py, |session, interrupted| {
             session.truncate(0);
             match pooling {
-                "mean" => Ok(vec![session.embed(&tokens, Pooling::Mean, interrupted)?]),
-                "last" => Ok(vec![session.embed(&tokens, Pooling::Last, interrupted)?]),
-                "first" => Ok(vec![session.embed(tokens.get(..1).unwrap_or_default(), Pooling::Last, interrupted)?]),
-                "none" => tokens.chunks(1).map(|token| session.embed(token, Pooling::Last, interrupted)).collect(),
+                "mean" => Ok(vec![session.embed(CoreSession::MAIN, &tokens, Pooling::Mean, interrupted)?]),
+                "last" => Ok(vec![session.embed(CoreSession::MAIN, &tokens, Pooling::Last, interrupted)?]),
+                "first" => Ok(vec![session.embed(
+                    CoreSession::MAIN,
+                    tokens.get(..1).unwrap_or_default(),
+                    Pooling::Last,
+                    interrupted,
+                )?]),
+                "none" => tokens
+                    .chunks(1)
+                    .map(|token| session.embed(CoreSession::MAIN, token, Pooling::Last, interrupted))
+                    .collect(),
                 other => Err(Error::invalid_argument(format!("pooling \"{other}\" is unknown"))),
             }
         })

@@ -39,6 +39,11 @@ impl Speculation {
         py.detach(|| self.locked().ask(most))
     }
 
+    fn read(&self, py: Python<'_>, tokens: Tokens) {
+        let Tokens(tokens) = tokens;
+        py.detach(|| self.locked().read(&tokens));
+    }
+
     #[getter]
     fn drafted(&self, py: Python<'_>) -> usize {
         py.detach(|| self.locked().drafted())

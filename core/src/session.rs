@@ -3,6 +3,7 @@
 //! A session has a main sequence, which most callers need alone, and as many others as the cache has room for. One step
 //! evaluates tokens of several sequences together, so that the weights are read once for all of them.
 
+mod measures;
 mod sequences;
 mod source;
 mod state;
@@ -11,11 +12,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::evaluate::{self, Comparison};
 use crate::isa::Isa;
-use crate::model::importance::Collector;
 use crate::model::kv_cache::{BLOCK, KvCache};
-use crate::model::{Decoder, Importance, Model, Segment, Wanted, memory};
+use crate::model::{Decoder, Model, Segment, Wanted, memory};
 use sequences::{Sequence, Sequences};
 
 pub use crate::model::CacheFormat;
@@ -171,20 +170,21 @@ impl Session {
         self.step(&[Work { sequence: Self::MAIN, tokens, wanted }], interrupted)
     }
 
-    /// Appends `tokens` and guesses of what follows them to the main sequence, and has the next token chosen from logits, and
-    /// the one behind it for every guess that was right. Wrong guesses are forgotten again.
+    /// Appends `tokens` and guesses of what follows them to a sequence, and has the next token chosen from logits, and the
+    /// one behind it for every guess that was right. Wrong guesses are forgotten again.
     ///
     /// The tokens chosen, the last of which is not evaluated.
     pub fn verify(
         &mut self,
+        sequence: SequenceId,
         tokens: &[u32],
         guesses: &[u32],
         interrupted: &(dyn Fn() -> bool + Sync),
         mut choose: impl FnMut(&[f32]) -> u32,
     ) -> Result<Vec<u32>> {
         let wanted = if guesses.is_empty() { Logits::Last } else { Logits::All };
-        self.evaluate(&[tokens, guesses].concat(), wanted, interrupted)?;
-        let rows = self.logits().chunks_exact(self.model.config().vocabulary_size);
+        self.step(&[Work { sequence, tokens: &[tokens, guesses].concat(), wanted }], interrupted)?;
+        let rows = self.logits_of(sequence).chunks_exact(self.model.config().vocabulary_size);
         let mut chosen = Vec::new();
         for (i, logits) in rows.rev().take(guesses.len() + 1).rev().enumerate() {
             let token = choose(logits);
@@ -194,7 +194,8 @@ impl Session {
             }
         }
         if chosen.len() <= guesses.len() {
-            self.truncate(self.len() - guesses.len() + chosen.len() - 1);
+            let length = self.tokens_of(sequence).len() - guesses.len() + chosen.len() - 1;
+            self.truncate_sequence(sequence, length);
         }
         Ok(chosen)
     }
@@ -280,9 +281,10 @@ impl Session {
         Ok(())
     }
 
-    /// Appends `tokens`, and gives one embedding for them: their hidden states behind the last norm, pooled.
+    /// Appends `tokens` to a sequence, and gives one embedding for them: their hidden states behind the last norm, pooled.
     pub fn embed(
         &mut self,
+        sequence: SequenceId,
         tokens: &[u32],
         pooling: Pooling,
         interrupted: &(dyn Fn() -> bool + Sync),
@@ -291,7 +293,7 @@ impl Session {
             return Err(Error::invalid_argument("an embedding needs at least one token"));
         }
         let wanted = if pooling == Pooling::Mean { Logits::All } else { Logits::Last };
-        let work = [Work { sequence: Self::MAIN, tokens, wanted }];
+        let work = [Work { sequence, tokens, wanted }];
         self.check(&work)?;
         self.logits.clear();
         self.rows.clear();
@@ -332,26 +334,6 @@ impl Session {
         rows.map_or(&[], |(_, rows)| &self.logits[rows.start * vocabulary..rows.end * vocabulary])
     }
 
-    /// How surprised the main sequence is at each of `targets`, the tokens that followed those with logits; in nats.
-    pub fn surprises(&self, targets: &[u32]) -> Result<Vec<f64>> {
-        evaluate::surprises(&self.decoder.pool, self.options.isa, self.logits(), targets)
-    }
-
-    /// The same, next to the logits of a reference for the same tokens.
-    pub fn compare(&self, reference: &[f32], targets: &[u32]) -> Result<Vec<Comparison>> {
-        evaluate::compare(&self.decoder.pool, self.options.isa, self.logits(), reference, targets)
-    }
-
-    /// Collects from now on what [`Self::importances`] gives; what was collected before is forgotten.
-    pub fn collect_importances(&mut self) {
-        self.decoder.importance = Some(Collector::default());
-    }
-
-    /// What the inputs of each matrix of the layers were, over all tokens that were evaluated since.
-    pub fn importances(&self) -> Result<Vec<Importance>> {
-        self.decoder.importance.as_ref().map_or(Ok(Vec::new()), |collector| collector.importances(&self.model))
-    }
-
     /// The main sequence's tokens, whose keys and values are in the cache.
     pub fn tokens(&self) -> &[u32] {
         self.tokens_of(Self::MAIN)
@@ -381,6 +363,11 @@ impl Session {
     pub fn truncate_sequence(&mut self, id: SequenceId, length: usize) {
         self.sequences.truncate(id, length);
         self.forget_logits(id);
+    }
+
+    /// How many positions of the cache no sequence holds that goes on: what ended gives way.
+    pub fn room(&self) -> usize {
+        self.sequences.available() * BLOCK
     }
 
     /// Bytes of the cache for the whole context; the system gives them as positions are written.

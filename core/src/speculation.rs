@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::session::Session;
+use crate::session::{SequenceId, Session};
 use ngrams::NGrams;
 
 pub use controller::Controller;
@@ -92,18 +92,19 @@ impl Speculation {
         self.guessing = self.asked.take().map_or(Duration::ZERO, |asked| asked.elapsed());
     }
 
-    /// Evaluates a token of the main sequence and the guesses behind it, and gives the tokens that follow: one, and one
+    /// Evaluates a token of a sequence and the guesses behind it, and gives the tokens that follow: one, and one
     /// more for each guess that was right; see [`Session::verify`].
     pub fn step(
         &mut self,
         session: &mut Session,
+        sequence: SequenceId,
         token: u32,
         interrupted: &(dyn Fn() -> bool + Sync),
         choose: impl FnMut(&[f32]) -> u32,
     ) -> Result<Vec<u32>> {
         let started = Instant::now();
         let guesses = &self.guesses[..self.evaluated];
-        let chosen = session.verify(&[token], guesses, interrupted, choose)?;
+        let chosen = session.verify(sequence, &[token], guesses, interrupted, choose)?;
         let duration = started.elapsed();
         let right = self.guesses.iter().zip(&chosen).take_while(|(guess, token)| guess == token).count();
         {

@@ -252,6 +252,10 @@ class Session:
         """The same for two sessions exactly if each can read what the other saved: model, adapters, cache formats."""
 
     @property
+    def room(self) -> int:
+        """Positions of the KV cache that no sequence holds which goes on, in whole blocks."""
+
+    @property
     def tokens(self) -> list[int]:
         """The tokens of the main sequence."""
 
@@ -300,11 +304,27 @@ class Session:
         logits: bytes | None = None,
         sequence: int = 0,
         row: int | None = None,
+        allowed: bytes | None = None,
     ) -> tuple[int, float | None, list[tuple[int, float]]]:
         """Chooses a token from a row of a sequence's logits, the last by default, or from those given.
 
+        Args:
+            allowed: the tokens that may be chosen: token `i` has bit `i % 8` of byte `i // 8`. None is all.
+
         Returns:
             The token; its log-probability before any option, unless `top_logprobs` is None; the likeliest tokens.
+
+        Raises:
+            InvalidArgument: if there are no logits, or no token is allowed.
+        """
+
+    def sample_each(
+        self, choices: Sequence[tuple[int, Sampler, int | None, bytes | None]]
+    ) -> list[tuple[int, float | None, list[tuple[int, float]]]]:
+        """Chooses the next token of several sequences, on all threads.
+
+        Args:
+            choices: sequence, sampler, and `top_logprobs` and `allowed` of `sample`.
         """
 
     def advance(
@@ -315,8 +335,9 @@ class Session:
         speculation: Speculation | None = None,
         most: int = 0,
         guesses: Sequence[int] | None = None,
+        sequence: int = 0,
     ) -> list[tuple[int, float | None, list[tuple[int, float]]]]:
-        """Appends tokens to the main sequence, and chooses the next one, or several where guesses are right.
+        """Appends tokens to a sequence, and chooses the next one, or several where guesses are right.
 
         A single token is evaluated together with guesses behind it; those that turn out wrong are forgotten again.
 
@@ -330,14 +351,14 @@ class Session:
             As `sample` does, of each token. The last one is not evaluated.
         """
 
-    def logprobs(self, row: int, token: int, top: int) -> tuple[float, list[tuple[int, float]]]:
-        """Log-probability of a token after a row of the last `evaluate`, and the likeliest tokens with theirs."""
+    def logprobs(self, row: int, token: int, top: int, *, sequence: int = 0) -> tuple[float, list[tuple[int, float]]]:
+        """Log-probability of a token after a row of a sequence's logits, and the likeliest tokens with theirs."""
 
-    def surprises(self, targets: Sequence[int]) -> list[float]:
+    def surprises(self, targets: Sequence[int], *, sequence: int = 0) -> list[float]:
         """Minus the logarithm of the probability of each target, in nats.
 
         Args:
-            targets: the tokens that followed those whose logits the last `step` kept of the main sequence.
+            targets: the tokens that followed those whose logits the last `step` kept of the sequence.
 
         Raises:
             InvalidArgument: if there are more or fewer, or one is not in the vocabulary.
@@ -368,6 +389,9 @@ class Session:
 
     def embed(self, tokens: Sequence[int], pooling: str) -> list[list[float]]:
         """Final hidden states of a text: one row per token (`none`), or one row (`mean`, `first`, `last`)."""
+
+    def embed_more(self, sequence: int, tokens: Sequence[int], pooling: Literal["mean", "last"]) -> list[float]:
+        """Appends tokens to a sequence, and gives the mean or the last of their final hidden states."""
 
     def save(self) -> bytes:
         """The tokens and the KV cache of the main sequence."""
@@ -434,6 +458,9 @@ class Speculation:
 
     def ask(self, most: int) -> int:
         """How many tokens, at most `most`, to guess now if a guess costs something."""
+
+    def read(self, tokens: Sequence[int]) -> None:
+        """Takes tokens of the text that came without `Session.advance`."""
 
     @property
     def drafted(self) -> int:

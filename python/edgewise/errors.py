@@ -8,6 +8,9 @@ EdgewiseError
 ├── ContextFull         the tokens do not fit the context window (also a ValueError)
 ├── NotFound            no model of that name is installed (also a LookupError)
 ├── SystemRefused       no such file, no permission, no memory (also an OSError)
+├── QueueFull           more requests wait than may wait; says when to try again
+├── DeadlineExceeded    the answer was not there in time (also a TimeoutError)
+├── Closed              the engine or its batch was closed before the answer ended
 └── InternalError       a bug in Edgewise
 ```
 """
@@ -31,7 +34,7 @@ class EdgewiseError(Exception):
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message}\nhint: {self.hint}"
 
-    def __reduce__(self) -> tuple[type[EdgewiseError], tuple[str, str | None]]:
+    def __reduce__(self) -> tuple[type[EdgewiseError], tuple[object, ...]]:
         return type(self), (self.message, self.hint)
 
 
@@ -57,6 +60,31 @@ class NotFound(EdgewiseError, LookupError):
 
 class SystemRefused(EdgewiseError, OSError):
     """The operating system refused: no such file, no permission, no memory."""
+
+
+class QueueFull(EdgewiseError):
+    """More requests wait than may wait.
+
+    Args:
+        message: see `EdgewiseError`.
+        hint: see `EdgewiseError`.
+        retry_after_s: when there may be room again, in seconds from now.
+    """
+
+    def __init__(self, message: str, hint: str | None = None, retry_after_s: float = 1.0) -> None:
+        super().__init__(message, hint)
+        self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[type[EdgewiseError], tuple[object, ...]]:
+        return type(self), (self.message, self.hint, self.retry_after_s)
+
+
+class DeadlineExceeded(EdgewiseError, TimeoutError):
+    """The answer was not there in time."""
+
+
+class Closed(EdgewiseError):
+    """The engine or its batch was closed before the answer ended."""
 
 
 class InternalError(EdgewiseError):

@@ -63,10 +63,27 @@ impl Candidates {
         self.left.extend((0..).zip(logits).map(|(token, &logit)| Candidate { logit: sanitize(logit), token }));
     }
 
-    /// Changes the logit of one token, if there is such a token; only before the first filter.
+    /// The tokens of a mask with their logits; see [`allowed_tokens`].
+    pub(super) fn set_allowed(&mut self, logits: &[f32], allowed: &[u8]) {
+        self.left.clear();
+        self.left.extend(
+            allowed_tokens(allowed, logits.len())
+                .map(|token| Candidate { logit: sanitize(logits[token as usize]), token }),
+        );
+    }
+
+    /// Whether no token is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    /// Changes the logit of one token, if it is left; only before the first filter, while the tokens are in order.
     pub(super) fn change(&mut self, token: u32, change: impl Fn(f32) -> f32) {
-        if let Some(candidate) = self.left.get_mut(token as usize) {
-            candidate.logit = sanitize(change(candidate.logit));
+        let is_at = |place: &usize| self.left.get(*place).is_some_and(|candidate| candidate.token == token);
+        let place = Some(token as usize).filter(is_at);
+        let place = place.or_else(|| self.left.binary_search_by_key(&token, |candidate| candidate.token).ok());
+        if let Some(place) = place {
+            self.left[place].logit = sanitize(change(self.left[place].logit));
         }
     }
 
@@ -215,6 +232,32 @@ pub(super) fn best_of(logits: &[f32]) -> u32 {
     }
     let place = logits.chunks(RUN).nth(best_run).and_then(|run| run.iter().position(|&x| order_of(x) == best));
     place.map_or(0, |place| (best_run * RUN + place) as u32)
+}
+
+/// What [`Candidates::best`] is of the tokens of a mask; none if it has none.
+pub(super) fn best_allowed(logits: &[f32], allowed: &[u8]) -> Option<u32> {
+    // Of equal ones the first, which the key puts above those behind it.
+    let key = |token: u32| (order_of(logits[token as usize]), std::cmp::Reverse(token));
+    allowed_tokens(allowed, logits.len()).max_by_key(|&token| key(token))
+}
+
+/// The tokens below `count` whose bit is set, in order: token `i` has bit `i % 8` of byte `i / 8`. Tokens for which the mask
+/// is too short are not in it.
+fn allowed_tokens(mask: &[u8], count: usize) -> impl Iterator<Item = u32> {
+    let words = mask.chunks(8).enumerate().take(count.div_ceil(64)).map(move |(i, bytes)| {
+        let mut word = [0; 8];
+        word[..bytes.len()].copy_from_slice(bytes);
+        let rest = count - 64 * i;
+        let within = if rest < 64 { (1 << rest) - 1 } else { u64::MAX };
+        (64 * i as u32, u64::from_le_bytes(word) & within)
+    });
+    words.flat_map(|(first, mut word)| {
+        std::iter::from_fn(move || {
+            let bit = (word != 0).then(|| word.trailing_zeros())?;
+            word &= word - 1;
+            Some(first + bit)
+        })
+    })
 }
 
 /// An integer that is larger for likelier logits, as [`f32::total_cmp`] orders them.

@@ -10,8 +10,8 @@ mod random;
 
 pub use options::{Mirostat, SamplerOptions};
 
-use crate::Result;
-use candidates::{Candidates, best_of};
+use crate::{Error, Result};
+use candidates::{Candidates, best_allowed, best_of};
 use penalties::Penalties;
 use random::Random;
 
@@ -60,12 +60,32 @@ impl Sampler {
 
     /// Chooses a token; `logits` has one value per token of the vocabulary and is not empty. NaN is never chosen.
     pub fn sample(&mut self, logits: &[f32]) -> u32 {
-        let options = &self.options;
-        if options.temperature <= 0.0 && options.logit_bias.is_empty() && self.penalties.are_off() {
+        if self.is_greedy() {
             return best_of(logits);
         }
-        let candidates = &mut self.candidates;
-        candidates.set(logits);
+        self.candidates.set(logits);
+        self.choose()
+    }
+
+    /// Chooses among the tokens of a mask, where token `i` has bit `i % 8` of byte `i / 8`; the others have no probability,
+    /// whatever the options. An error if the mask has no token.
+    pub fn sample_allowed(&mut self, logits: &[f32], allowed: &[u8]) -> Result<u32> {
+        let none = || Error::invalid_argument("the mask allows none of the tokens");
+        if self.is_greedy() {
+            return best_allowed(logits, allowed).ok_or_else(none);
+        }
+        self.candidates.set_allowed(logits, allowed);
+        if self.candidates.is_empty() { Err(none()) } else { Ok(self.choose()) }
+    }
+
+    /// Whether the likeliest token is all that the options ask for.
+    fn is_greedy(&self) -> bool {
+        self.options.temperature <= 0.0 && self.options.logit_bias.is_empty() && self.penalties.are_off()
+    }
+
+    /// Chooses among the candidates.
+    fn choose(&mut self) -> u32 {
+        let (options, candidates) = (&self.options, &mut self.candidates);
         for &(token, bias) in &options.logit_bias {
             candidates.change(token, |logit| logit + bias);
         }

@@ -251,3 +251,89 @@ fn options_out_of_range_are_refused_by_name() {
         assert!(error.message().contains(name), "{error}");
     }
 }
+
+/// A mask of these tokens.
+fn mask(tokens: &[u32], bytes: usize) -> Vec<u8> {
+    let mut mask = vec![0; bytes];
+    for &token in tokens {
+        mask[token as usize / 8] |= 1 << (token % 8);
+    }
+    mask
+}
+
+#[test]
+fn a_token_outside_the_mask_is_never_chosen_whatever_the_options() {
+    let logits: Vec<f32> = (0..300).map(|i| (i as f32 * 0.7).sin() * 4.0 + if i == 7 { 30.0 } else { 0.0 }).collect();
+    let allowed = [0, 9, 63, 64, 65, 127, 128, 200, 299];
+    let mask = mask(&allowed, 38);
+    let base = SamplerOptions::default;
+    for options in [
+        SamplerOptions::greedy(),
+        base(),
+        SamplerOptions { logit_bias: vec![(7, 90.0), (64, 2.0)], ..base() },
+        SamplerOptions { logit_bias: vec![(7, 90.0)], ..SamplerOptions::greedy() },
+        SamplerOptions { repeat_penalty: 1.4, presence_penalty: -3.0, temperature: 3.0, ..base() },
+        SamplerOptions { top_k: 3, top_p: 0.9, min_p: 0.05, typical_p: 0.8, ..base() },
+        SamplerOptions { mirostat: Some(Mirostat { tau: 3.0, eta: 0.1 }), ..base() },
+    ] {
+        let mut sampler = sampler(options.clone());
+        sampler.accept(7);
+        for _ in 0..200 {
+            let token = sampler.sample_allowed(&logits, &mask).unwrap();
+            sampler.accept(token);
+            assert!(allowed.contains(&token), "{token} with {options:?}");
+        }
+    }
+}
+
+#[test]
+fn the_mask_of_all_tokens_changes_nothing() {
+    let logits: Vec<f32> = (0..130).map(|i| (i as f32 * 1.3).cos() * 3.0).collect();
+    for options in [
+        SamplerOptions::greedy(),
+        SamplerOptions { repeat_penalty: 1.3, top_k: 20, top_p: 0.9, ..SamplerOptions::default() },
+        SamplerOptions { logit_bias: vec![(129, 4.0), (500, 9.0)], typical_p: 0.7, ..SamplerOptions::default() },
+    ] {
+        let (mut free, mut masked) = (sampler(options.clone()), sampler(options));
+        for _ in 0..100 {
+            let token = free.sample(&logits);
+            assert_eq!(masked.sample_allowed(&logits, &[255; 40]).unwrap(), token);
+            free.accept(token);
+            masked.accept(token);
+        }
+    }
+}
+
+#[test]
+fn penalties_and_biases_reach_the_tokens_of_a_mask() {
+    let logits = [1.0, 5.0, 1.1, 1.2, 5.0];
+    let mask = mask(&[0, 2, 3], 1);
+    let choose = |options| {
+        let mut sampler = sampler(options);
+        sampler.accept(3);
+        sampler.sample_allowed(&logits, &mask).unwrap()
+    };
+    assert_eq!(choose(SamplerOptions::greedy()), 3);
+    assert_eq!(choose(SamplerOptions { presence_penalty: 1.0, ..SamplerOptions::greedy() }), 2);
+    assert_eq!(choose(SamplerOptions { logit_bias: vec![(0, 0.5)], ..SamplerOptions::greedy() }), 0);
+}
+
+#[test]
+fn of_equal_tokens_in_a_mask_the_smallest_is_taken_and_nan_last() {
+    let logits = [f32::NAN, 2.0, 2.0, f32::NAN, 2.0];
+    let mut greedy = sampler(SamplerOptions::greedy());
+    assert_eq!(greedy.sample_allowed(&logits, &mask(&[0, 2, 4], 1)).unwrap(), 2);
+    assert_eq!(greedy.sample_allowed(&logits, &mask(&[3], 1)).unwrap(), 3);
+}
+
+#[test]
+fn a_mask_without_a_token_is_refused_and_a_short_one_lacks_the_rest() {
+    let logits = vec![0.0; 100];
+    for options in [SamplerOptions::greedy(), SamplerOptions::default()] {
+        let mut sampler = sampler(options);
+        assert_eq!(sampler.sample_allowed(&logits, &mask(&[9], 2)).unwrap(), 9);
+        for none in [&[][..], &[0; 13], &[0, 0], &mask(&[100, 103], 13)] {
+            assert_eq!(sampler.sample_allowed(&logits, none).unwrap_err().kind(), ErrorKind::InvalidArgument);
+        }
+    }
+}

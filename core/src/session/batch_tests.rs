@@ -100,7 +100,7 @@ fn guesses_are_kept_up_to_the_first_wrong_one_and_change_no_token() {
     let mut text = vec![PROMPT[39]];
     plain.evaluate(&PROMPT[..39], Logits::None, &never).unwrap();
     for i in 0..9 {
-        text.extend(plain.verify(&text[i..], &[], &never, greedy).unwrap());
+        text.extend(plain.verify(Session::MAIN, &text[i..], &[], &never, greedy).unwrap());
     }
     for right in 0..=7 {
         let mut guessing = session(&model, options(CacheFormat::F16));
@@ -109,10 +109,10 @@ fn guesses_are_kept_up_to_the_first_wrong_one_and_change_no_token() {
         for wrong in &mut guesses[right..] {
             *wrong ^= 1;
         }
-        let chosen = guessing.verify(&text[..1], &guesses, &never, greedy).unwrap();
+        let chosen = guessing.verify(Session::MAIN, &text[..1], &guesses, &never, greedy).unwrap();
         assert_eq!(chosen, text[1..right + 2]);
         assert_eq!(guessing.tokens(), [&PROMPT[..39], &text[..=right]].concat());
-        let next = guessing.verify(&chosen[right..], &[], &never, greedy).unwrap();
+        let next = guessing.verify(Session::MAIN, &chosen[right..], &[], &never, greedy).unwrap();
         assert_eq!(next, text[right + 2..right + 3]);
     }
 }

@@ -116,6 +116,15 @@ impl Sequences {
         Some(copies)
     }
 
+    /// How many blocks no sequence holds that goes on.
+    pub(super) fn available(&self) -> usize {
+        let mut held: Vec<u32> =
+            self.active.iter().flatten().flat_map(|sequence| sequence.blocks.iter().copied()).collect();
+        held.sort_unstable();
+        held.dedup();
+        self.blocks.count() - held.len()
+    }
+
     /// How many free blocks a sequence needs for `count` more tokens.
     fn blocks_for(&self, id: SequenceId, count: usize) -> Option<usize> {
         let Sequence { tokens, blocks, .. } = self.get(id)?;
@@ -356,6 +365,22 @@ mod tests {
         sequences.truncate(second, 0);
         sequences.truncate(first, 0);
         assert_eq!(sequences.blocks.free(), 3);
+    }
+
+    #[test]
+    fn what_ended_and_what_is_shared_does_not_count_against_the_room() {
+        let mut sequences = Sequences::new(8);
+        let (first, ..) = run(&mut sequences, &tokens(0..64));
+        let (ended, ..) = run(&mut sequences, &tokens(500..600));
+        assert_eq!(sequences.available(), 2);
+        sequences.end(ended);
+        assert_eq!(sequences.available(), 6);
+        let second = sequences.begin(&tokens(0..90), "");
+        assert_eq!(sequences.available(), 6);
+        assert_eq!(sequences.reserve(second, 6), Some(vec![]));
+        assert_eq!(sequences.available(), 5);
+        sequences.end(first);
+        assert_eq!(sequences.available(), 5);
     }
 
     #[test]

@@ -131,7 +131,7 @@ fn an_empty_session_is_saved_and_restored() {
 fn an_interrupted_embedding_gives_its_room_back() {
     let model = model();
     let mut session = session(&model, SessionOptions { context_length: 64, ..options(CacheFormat::F16) });
-    assert!(session.embed(&PROMPT, Pooling::Mean, &|| true).is_err());
+    assert!(session.embed(Session::MAIN, &PROMPT, Pooling::Mean, &|| true).is_err());
     let (other, _) = session.begin(&[], "");
     let whole = [7; 64];
     session.step(&[Work { sequence: other, tokens: &whole, wanted: Logits::Last }], &never).unwrap();
@@ -205,7 +205,7 @@ fn embeddings_pool_the_last_or_all_hidden_states() {
     let model = model();
     let embed = |tokens: &[u32], pooling, batch| {
         let mut session = session(&model, SessionOptions { batch, ..options(CacheFormat::F32) });
-        session.embed(tokens, pooling, &never).unwrap()
+        session.embed(Session::MAIN, tokens, pooling, &never).unwrap()
     };
     let mut mean = vec![0.0; model.config().embedding_length];
     for length in 1..=PROMPT.len() {
@@ -233,11 +233,11 @@ fn a_cache_larger_than_the_address_space_is_an_error_with_the_context_asked_for(
 fn importances_are_collected_from_when_they_are_asked_for() {
     let model = model();
     let mut session = session(&model, options(CacheFormat::F16));
-    session.embed(&PROMPT, Pooling::Mean, &never).unwrap();
+    session.embed(Session::MAIN, &PROMPT, Pooling::Mean, &never).unwrap();
     assert!(session.importances().unwrap().is_empty());
     session.collect_importances();
     session.truncate(0);
-    session.embed(&PROMPT, Pooling::Mean, &never).unwrap();
+    session.embed(Session::MAIN, &PROMPT, Pooling::Mean, &never).unwrap();
     let once = session.importances().unwrap();
     assert_eq!(once.len(), 7 * model.config().block_count);
     for found in &once {
@@ -246,7 +246,7 @@ fn importances_are_collected_from_when_they_are_asked_for() {
         assert!(found.sums.iter().all(|&sum| sum > 0.0), "{}", found.tensor);
     }
     session.truncate(0);
-    session.embed(&PROMPT, Pooling::Mean, &never).unwrap();
+    session.embed(Session::MAIN, &PROMPT, Pooling::Mean, &never).unwrap();
     for (twice, once) in session.importances().unwrap().iter().zip(&once) {
         assert_eq!(twice.tokens, 2 * once.tokens);
         assert!(twice.sums.iter().zip(&once.sums).all(|(twice, once)| (twice / once - 2.0).abs() < 1e-3));
@@ -260,10 +260,10 @@ fn surprises_are_those_of_the_logits_of_the_last_step() {
     let model = model();
     let mut session = session(&model, options(CacheFormat::F16));
     session.evaluate(&PROMPT[..39], Logits::All, &never).unwrap();
-    let found = session.surprises(&PROMPT[1..]).unwrap();
+    let found = session.surprises(Session::MAIN, &PROMPT[1..]).unwrap();
     let expected = crate::sampler::log_probabilities(&session.logits()[..model.config().vocabulary_size], PROMPT[1], 0);
     assert!((found[0] + f64::from(expected.chosen)).abs() < 1e-5);
     let itself = session.compare(session.logits(), &PROMPT[1..]).unwrap();
     assert!(itself.iter().zip(&found).all(|(c, &x)| c.surprise == x && c.divergence.abs() < 1e-6 && c.has_same_top));
-    assert!(session.surprises(&PROMPT).is_err());
+    assert!(session.surprises(Session::MAIN, &PROMPT).is_err());
 }

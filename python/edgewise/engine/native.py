@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from edgewise.config import EngineConfig
     from edgewise.engine.draft_model import Drafter
+    from edgewise.engine.protocol import Constraint
 
 
 class NativeEngine(Engine):
@@ -144,11 +145,17 @@ class NativeEngine(Engine):
         held, cache = self.session.reuse(tokens, namespace), self._prompt_cache
         return held if cache is None else cache.extend(self.session, tokens, held, namespace)
 
-    def keep(self, tokens: Sequence[int], namespace: str) -> None:
-        """Writes the session's prompt to disk in the background, if that is worth it."""
+    def begin_sequence(self, tokens: Sequence[int], namespace: str) -> tuple[int, int]:
+        """The same with a new sequence: its number, and how many tokens it holds."""
+        session, cache = self.session, self._prompt_cache
+        sequence, held = session.begin(tokens, namespace)
+        return sequence, held if cache is None else cache.extend(session, tokens, held, namespace, sequence=sequence)
+
+    def keep(self, tokens: Sequence[int], namespace: str, *, sequence: int = 0) -> None:
+        """Writes a sequence's prompt to disk in the background, if that is worth it."""
         cache = self._prompt_cache
         if cache is not None:
-            cache.keep(self.session, tokens, namespace)
+            cache.keep(self.session, tokens, namespace, sequence=sequence)
 
     def tokenize(self, text: str | bytes, *, add_special: bool = True, parse_special: bool = False) -> list[int]:
         """Text to token ids; see `Engine.tokenize`."""
@@ -164,6 +171,7 @@ class NativeEngine(Engine):
         prompt: str | Sequence[int],
         options: GenerateOptions | None = None,
         *,
+        constraint: Constraint | None = None,
         adjust: Callable[[list[int], bytes], bytes] | None = None,
         should_stop: Callable[[list[int], bytes], bool] | None = None,
     ) -> Answer:
@@ -172,6 +180,7 @@ class NativeEngine(Engine):
         Args:
             prompt: text, which gets the special tokens that the model expects, or token ids as they are.
             options: how the answer is made.
+            constraint: what the answer may say; used up by it.
             adjust: gets the tokens so far and the logits as native float32 bytes, gives the logits to sample from.
             should_stop: gets the same before each token; True ends the answer.
 
@@ -181,11 +190,20 @@ class NativeEngine(Engine):
         """
         options = options or GenerateOptions()
         tokens = self.tokenize(prompt, parse_special=True) if isinstance(prompt, str) else list(prompt)
+        self.check_prompt(tokens)
+        return Answer(self, tokens, options, constraint=constraint, adjust=adjust, should_stop=should_stop)
+
+    def check_prompt(self, tokens: Sequence[int]) -> None:
+        """Checks that a prompt has tokens, and leaves room for an answer.
+
+        Raises:
+            ContextFull: if it does not.
+            InvalidArgument: if it is empty.
+        """
         if not tokens:
             raise InvalidArgument("the prompt has no tokens", hint="this model adds none of its own to an empty text")
         if len(tokens) >= self.context_length:
             raise ContextFull(f"Requested tokens ({len(tokens)}) exceed context window of {self.context_length}")
-        return Answer(self, tokens, options, adjust=adjust, should_stop=should_stop)
 
     @contextmanager
     def exclusive(self) -> Iterator[_core.Session]:

@@ -123,8 +123,10 @@ class PromptCache:
         self._writer: threading.Thread | None = None
         self._can_write = True
 
-    def extend(self, session: _core.Session, tokens: Sequence[int], held: int, namespace: str = "") -> int:
-        """Appends to the main sequence, which holds the first `held` tokens of a prompt, what an entry has of the rest.
+    def extend(
+        self, session: _core.Session, tokens: Sequence[int], held: int, namespace: str = "", *, sequence: int = 0
+    ) -> int:
+        """Appends to a sequence, which holds the first `held` tokens of a prompt, what an entry has of the rest.
 
         Returns:
             How many tokens of the prompt it holds then.
@@ -139,7 +141,7 @@ class PromptCache:
                 break
             path = self.folder / entry.name
             try:
-                held = session.recall(path, tokens)
+                held = session.recall(path, tokens, sequence=sequence)
             except InvalidArgument:  # damaged
                 _delete(path)
             except SystemRefused:  # deleted meanwhile, or unreadable
@@ -151,8 +153,8 @@ class PromptCache:
                 break
         return held
 
-    def keep(self, session: _core.Session, tokens: Sequence[int], namespace: str = "") -> None:
-        """Writes a prompt, which the main sequence begins with, in the background, if that is worth it.
+    def keep(self, session: _core.Session, tokens: Sequence[int], namespace: str = "", *, sequence: int = 0) -> None:
+        """Writes a prompt, which a sequence begins with, in the background, if that is worth it.
 
         It is where the disk lacks at least 256 tokens and a third of it.
         """
@@ -174,7 +176,7 @@ class PromptCache:
             return
         replaced = [other.name for shared, other in found if shared == other.tokens]
         try:
-            state = session.save_beginning(entry.tokens)
+            state = session.save_beginning(entry.tokens, sequence=sequence)
         except (EdgewiseError, MemoryError):  # no memory for the copy
             return
         self._writer = threading.Thread(target=self._write, args=(entry.name, state, replaced), name="edgewise-prompt")

@@ -183,6 +183,9 @@ class Timings:
         drafted_tokens: tokens that speculative decoding guessed.
         accepted_tokens: guesses that were right.
         dropped_tokens: how many tokens the context lost; see `GenerateOptions.context_shift`.
+        queue_s: seconds from the request until its work began; part of the time to the first token.
+        inter_token_p50_s: the median of the seconds from one token to the next.
+        inter_token_p95_s: what 95 % of them do not exceed.
     """
 
     load_s: float
@@ -196,6 +199,9 @@ class Timings:
     drafted_tokens: int = 0
     accepted_tokens: int = 0
     dropped_tokens: int = 0
+    queue_s: float = 0.0
+    inter_token_p50_s: float = 0.0
+    inter_token_p95_s: float = 0.0
 
     @property
     def prefill_tokens_per_second(self) -> float:
@@ -206,6 +212,23 @@ class Timings:
     def decode_tokens_per_second(self) -> float:
         """Tokens after the first over the time that they took."""
         return (self.generated_tokens - 1) / self.decode_s if self.decode_s > 0 and self.generated_tokens > 1 else 0.0
+
+
+class Constraint(Protocol):
+    """What an answer may say next. It belongs to one answer; its methods are called from whichever thread computes."""
+
+    def allowed(self) -> bytes | None:
+        """The tokens that may follow: token `i` has bit `i % 8` of byte `i // 8`. None is every token.
+
+        An end token in it may end the answer. Tokens for which the mask is too short are not in it.
+        """
+
+    def accept(self, token: int) -> None:
+        """Takes the token that was chosen; end tokens are not told."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing but the end may follow: the answer ends with `stop`, without an end token."""
 
 
 class Generation(Protocol):

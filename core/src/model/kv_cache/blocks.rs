@@ -12,6 +12,11 @@ impl Blocks {
         Self { users: vec![0; count], free: (0..count as u32).rev().collect() }
     }
 
+    /// How many blocks there are.
+    pub(crate) fn count(&self) -> usize {
+        self.users.len()
+    }
+
     /// How many blocks nobody uses.
     pub(crate) fn free(&self) -> usize {
         self.free.len()
