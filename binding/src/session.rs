@@ -232,18 +232,18 @@ impl Session {
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "made from Python's objects for this call")]
-    fn sample_each(&self, py: Python<'_>, choices: Vec<Choice>) -> PyResult<Vec<Sampled>> {
+    fn sample_each(&self, py: Python<'_>, choices: Vec<Choice>) -> PyResult<Vec<Option<Sampled>>> {
         detached(py, || {
             let session = self.locked();
-            let mut sampled: Vec<Option<Result<Sampled>>> = choices.iter().map(|_| None).collect();
+            let logits = choices.iter().map(|choice| one_row(&session, choice.0, -1)).collect::<Result<Vec<_>>>()?;
+            let mut sampled: Vec<Option<Sampled>> = choices.iter().map(|_| None).collect();
             let places = Chunks::new(&mut sampled, 1);
             session.each(choices.len(), &|i| {
-                let (sequence, sampler, top_logprobs, allowed) = &choices[i];
-                let logits = one_row(&session, *sequence, -1);
-                let choose = |logits| sampler.get().choose(logits, logits, allowed.as_deref(), *top_logprobs);
-                places.claim(i)[0] = Some(logits.and_then(choose));
+                let (_, sampler, top_logprobs, allowed) = &choices[i];
+                // The one error that there is: a mask without a token.
+                places.claim(i)[0] = sampler.get().choose(logits[i], logits[i], allowed.as_deref(), *top_logprobs).ok();
             });
-            sampled.into_iter().flatten().collect()
+            Ok(sampled)
         })
     }
 

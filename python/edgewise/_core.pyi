@@ -320,11 +320,17 @@ class Session:
 
     def sample_each(
         self, choices: Sequence[tuple[int, Sampler, int | None, bytes | None]]
-    ) -> list[tuple[int, float | None, list[tuple[int, float]]]]:
+    ) -> list[tuple[int, float | None, list[tuple[int, float]]] | None]:
         """Chooses the next token of several sequences, on all threads.
 
         Args:
             choices: sequence, sampler, and `top_logprobs` and `allowed` of `sample`.
+
+        Returns:
+            What `sample` does, or None where no token is allowed.
+
+        Raises:
+            InvalidArgument: if a sequence has no logits; no sampler has changed then.
         """
 
     def advance(

@@ -72,7 +72,7 @@ class Answer:
     @property
     def timings(self) -> Timings:
         """What it cost so far."""
-        return self._progress.timings(self._decoding.speculation)
+        return self._progress.timings(*self._decoding.guessed)
 
     def __iter__(self) -> Iterator[Piece]:
         return self

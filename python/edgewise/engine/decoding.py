@@ -21,8 +21,18 @@ class Decoding:
 
     def __init__(self, engine: NativeEngine, progress: Progress, *, can_guess: bool = True) -> None:
         self._progress = progress
-        self.speculation = engine.speculation(progress.tokens) if can_guess else None
-        self._drafter = None if self.speculation is None else engine.drafter()
+        self._speculation = engine.speculation(progress.tokens) if can_guess else None
+        self._drafter = None if self._speculation is None else engine.drafter()
+
+    @property
+    def guessed(self) -> tuple[int, int]:
+        """How many tokens were guessed, and how many of them right; waits for `advance` in another thread."""
+        return (self._speculation.drafted, self._speculation.accepted) if self._speculation else (0, 0)
+
+    def read(self, token: int) -> None:
+        """Takes a token of the answer that came without `advance`."""
+        if self._speculation is not None:
+            self._speculation.read([token])
 
     def advance(self, session: _core.Session, tokens: list[int], *, is_first: bool, sequence: int = 0) -> list[Sampled]:
         """Appends tokens to the sequence and samples one token, or more where guesses were right.
@@ -33,7 +43,7 @@ class Decoding:
             is_first: whether nothing was sampled yet.
             sequence: its number.
         """
-        progress, speculation = self._progress, self.speculation
+        progress, speculation = self._progress, self._speculation
         sampler, top_logprobs = progress.sampler, progress.top_logprobs
         if speculation is None or is_first or len(tokens) > 1:
             return session.advance(tokens, sampler, top_logprobs, speculation, 0, None, sequence)

@@ -149,7 +149,9 @@ class NativeEngine(Engine):
         """The same with a new sequence: its number, and how many tokens it holds."""
         session, cache = self.session, self._prompt_cache
         sequence, held = session.begin(tokens, namespace)
-        return sequence, held if cache is None else cache.extend(session, tokens, held, namespace, sequence=sequence)
+        if cache is not None:
+            held = cache.extend(session, tokens, held, namespace, sequence=sequence)
+        return sequence, held
 
     def keep(self, tokens: Sequence[int], namespace: str, *, sequence: int = 0) -> None:
         """Writes a sequence's prompt to disk in the background, if that is worth it."""

@@ -126,8 +126,8 @@ class Progress:
         text = self._text.finish()
         return Piece(token, text, None) if text else None
 
-    def timings(self, speculation: _core.Speculation | None) -> Timings:
-        """What it cost so far."""
+    def timings(self, drafted_tokens: int, accepted_tokens: int) -> Timings:
+        """What it cost so far, with what guesses did for it."""
         gaps = sorted(self._gaps)
         return Timings(
             load_s=self._load_s,
@@ -138,8 +138,8 @@ class Progress:
             prefill_s=self.prefill_s,
             decode_s=self.decode_s,
             peak_memory_bytes=peak_memory_bytes(),
-            drafted_tokens=speculation.drafted if speculation else 0,
-            accepted_tokens=speculation.accepted if speculation else 0,
+            drafted_tokens=drafted_tokens,
+            accepted_tokens=accepted_tokens,
             dropped_tokens=self.dropped,
             queue_s=self.queue_s,
             inter_token_p50_s=_share(gaps, 0.5),

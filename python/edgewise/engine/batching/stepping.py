@@ -1,0 +1,251 @@
+"""One step of a batch after the other: who takes part, with how many tokens, and who gives way where room lacks."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from edgewise.engine.batching.answering import AnswerJob
+from edgewise.engine.batching.calling import CallJob
+from edgewise.engine.batching.pace import Pace
+from edgewise.errors import ContextFull, InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgewise import _core
+    from edgewise.engine.batching.job import Job, Work
+    from edgewise.engine.batching.places import Places
+    from edgewise.engine.native import NativeEngine
+
+    Plan = list[tuple[Job, list[Work]]]
+
+# Positions of the KV cache come in blocks; a running answer is about to need one more.
+BLOCK = 32
+
+
+class Steps:
+    """Works on the jobs of a batch; one thread uses it.
+
+    Args:
+        engine: what computes.
+        places: the jobs.
+        stall_s: what a prompt may add to another stream's next token, in seconds.
+        most: prompt tokens of a step at most.
+    """
+
+    def __init__(self, engine: NativeEngine, places: Places, stall_s: float, most: int) -> None:
+        self._engine = engine
+        self._places = places
+        self._pace = Pace(stall_s, most)
+        self._lacks_room = False  # whoever waits needs that somebody leaves
+        self._told: list[Job] = []  # jobs that may have something to tell
+
+    def step(self) -> None:
+        """Lets jobs begin, computes one step of all that are worked on, and lets those leave that are over.
+
+        Raises:
+            InvalidArgument: if the engine is closed.
+        """
+        self._call()
+        turns = self._engine.turns
+        turns.take(self)
+        try:
+            self._weed()
+            self._admit()
+            self._compute(self._engine.session)
+            self._weed()
+        finally:
+            turns.leave(self)
+            self._tell()
+
+    def end(self, error: BaseException) -> None:
+        """Ends all jobs with an error."""
+        turns = self._engine.turns
+        turns.take(self)
+        try:
+            for job in self._places.all:
+                job.fail(error)
+                self._leave(job)
+        finally:
+            turns.leave(self)
+            self._tell()
+
+    def _call(self) -> None:
+        """Does other work that has waited longest; it takes its turn by itself."""
+        while isinstance(job := self._places.first(), CallJob):
+            if self._places.begin(job):
+                job.call(self._engine)
+                self._places.end(job)
+
+    def _weed(self) -> None:
+        """Lets those leave that are over, or unwanted, or late."""
+        now_s = time.perf_counter()
+        for job in self._places.all:
+            if not job.is_over and not job.is_cancelled:
+                try:
+                    job.check_deadline(now_s)
+                except Exception as error:
+                    job.fail(error)
+            if job.is_over or job.is_cancelled:
+                self._leave(job)
+
+    def _leave(self, job: Job) -> None:
+        try:
+            job.leave(self._engine)
+        except Exception as error:
+            if not job.is_over:
+                job.fail(error)
+        has_begun = job.begun_s > job.asked_s
+        self._places.end(job, time.perf_counter() - job.begun_s if has_begun and not job.is_cancelled else None)
+        self._lacks_room = False
+        self._told.append(job)
+
+    def _tell(self) -> None:
+        told, self._told = self._told, []
+        for job in told:
+            job.flush()
+
+    def _admit(self) -> None:
+        """Lets jobs begin, in their order, while there are places and room."""
+        session = self._engine.session
+        while self._places.has_place() and not self._lacks_room:
+            job = self._places.first()
+            if job is None or isinstance(job, CallJob):
+                return
+            try:
+                job.begin(self._engine)
+            except Exception as error:
+                job.fail(error)
+                self._leave(job)
+                continue
+            others = self._places.active
+            needed = job.pending + sum(other.pending for other in others) + BLOCK * (len(others) + 1)
+            if not others and session.room < needed:
+                session.end(0)  # what `engine.generate` left gives way
+            if (others and session.room < needed) or not self._places.begin(job):
+                job.leave(self._engine)
+                self._lacks_room = bool(others)
+
+    def _compute(self, session: _core.Session) -> None:
+        jobs = self._places.active
+        for job in jobs:
+            self._guard(job, lambda job=job: job.prepare(self._engine))  # type: ignore[misc]
+        jobs = [job for job in jobs if not job.is_over]
+        if not jobs:
+            return
+        self._told.extend(jobs)
+        first = jobs[0]
+        if len(jobs) == 1 and isinstance(first, AnswerJob) and first.can_guess:
+            self._advance(session, first)
+            return
+        others = sum(job.is_decoding for job in jobs)
+        budget = self._pace.chunk(others)
+        plan: Plan = []
+        for job in jobs:
+            work = job.work(budget)
+            if work:
+                plan.append((job, work))
+                budget -= 0 if job.is_decoding else _count(work)
+        if plan:
+            self._evaluate(session, plan)
+        for job in jobs:
+            if budget > 0 and not job.is_over:
+                budget -= self._compute_alone(session, job, budget)
+
+    def _advance(self, session: _core.Session, job: AnswerJob) -> None:
+        """The next tokens of the only answer, with guesses."""
+        try:
+            job.advance(session)
+        except ContextFull as error:
+            self._make_room(session, error)
+        except Exception as error:
+            job.fail(error)
+
+    def _evaluate(self, session: _core.Session, plan: Plan) -> None:
+        """A step of several jobs. Where it fails, each has its own, so that only those fail that must."""
+        others = sum(job.is_decoding for job, _ in plan)
+        prompt_tokens = sum(_count(work) for job, work in plan if not job.is_decoding)
+        started_s = time.perf_counter()
+        try:
+            session.step([one for _, work in plan for one in work])
+        except ContextFull as error:
+            self._make_room(session, error)
+            return
+        except Exception as error:
+            if len(plan) == 1:
+                plan[0][0].fail(error)
+            else:
+                for one in plan:
+                    self._evaluate(session, [one])
+            return
+        step_s = time.perf_counter() - started_s
+        for job, work in plan:
+            self._guard(job, lambda job=job, work=work: job.took(session, work, step_s))  # type: ignore[misc]
+        self._choose(session, [job for job, _ in plan], step_s)
+        self._pace.took(others, prompt_tokens, time.perf_counter() - started_s)
+
+    def _choose(self, session: _core.Session, jobs: list[Job], step_s: float) -> None:
+        """Chooses the next token of those whose last one was evaluated."""
+        choosing, choices = [], []
+        for job in jobs:
+            try:
+                choice = job.choice()
+            except Exception as error:
+                job.fail(error)
+                continue
+            if choice is not None:
+                choosing.append(job)
+                choices.append(choice)
+        if not choices:
+            return
+        for job, sampled in zip(choosing, session.sample_each(choices), strict=True):
+            if sampled is None:
+                job.fail(InvalidArgument("the constraint allows no token, but is not complete"))
+            else:
+                self._guard(job, lambda job=job, sampled=sampled: job.chose(sampled, step_s))  # type: ignore[misc]
+
+    def _compute_alone(self, session: _core.Session, job: Job, most: int) -> int:
+        """Work that cannot share a step; how many tokens it was."""
+        started_s = time.perf_counter()
+        count = 0
+        try:
+            count = job.compute(session, most)
+        except ContextFull as error:
+            self._make_room(session, error)
+        except Exception as error:
+            job.fail(error)
+        if count:
+            self._pace.took(0, count, time.perf_counter() - started_s)
+        return count
+
+    def _make_room(self, session: _core.Session, error: ContextFull) -> None:
+        """Something gives way where the cache has no room for the next step: the youngest, if it is not the only one.
+
+        What it had evaluated is remembered until the room is needed, and is evaluated again when it goes on.
+        """
+        jobs = self._places.active
+        youngest = jobs[-1]
+        if len(jobs) > 1:
+            youngest.leave(self._engine)
+            self._places.put_back(youngest)
+            self._lacks_room = True
+        elif len(session) > 0:
+            session.end(0)  # what `engine.generate` left
+        elif youngest.shrink():
+            youngest.leave(self._engine)
+            youngest.begin(self._engine)
+        else:
+            youngest.fail(error)
+
+    @staticmethod
+    def _guard(job: Job, work: Callable[[], None]) -> None:
+        """Lets nobody but the job itself feel what goes wrong in it."""
+        try:
+            work()
+        except Exception as error:
+            job.fail(error)
+
+
+def _count(work: list[Work]) -> int:
+    return sum(len(tokens) for _, tokens, _ in work)
