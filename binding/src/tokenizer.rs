@@ -64,6 +64,13 @@ impl Tokenizer {
         self.0.eos()
     }
 
+    /// What stands before the text ahead of a gap, before the text behind it, and before what fills it.
+    #[getter]
+    fn infill(&self) -> Option<(u32, u32, u32)> {
+        let special = self.0.special();
+        Some((special.fim_pre?, special.fim_suf?, special.fim_mid?))
+    }
+
     #[getter]
     fn newline(&self) -> Option<u32> {
         self.0.encode(b"\n", false, false).last().copied()

@@ -166,6 +166,10 @@ class Tokenizer:
         """The end-of-sequence token."""
 
     @property
+    def infill(self) -> tuple[int, int, int] | None:
+        """The tokens before the text ahead of a gap, before the text behind it, and before what fills it."""
+
+    @property
     def newline(self) -> int | None:
         """The token of a line break."""
 
