@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # One line per verb: the module of that name holds it.
 VERBS: dict[str, str] = {
     "run": "Answer a prompt, or chat at a terminal.",
+    "serve": "Serve models over HTTP, to every client that speaks Ollama, OpenAI or Anthropic.",
     "show": "Say what is inside a model file.",
     "convert": "Make a GGUF file of a model folder from the Hugging Face hub.",
     "quantize": "Make a model smaller.",
@@ -47,6 +48,7 @@ EPILOG = """\
 examples:
   edgewise run demo -p "What is a language model?"
   edgewise run model.gguf                     a chat, when typed at a terminal
+  edgewise serve                              the same over HTTP, on port 11434
   edgewise show model.gguf                    what is inside a model file
   edgewise doctor                             what Edgewise found on this machine
 

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from edgewise.engine.protocol import GenerateOptions
+from edgewise.chat.events import ToolCall
+from edgewise.server.models import speech_of
 from edgewise.server.parameters import generate_options
 from edgewise.server.refusals import Refused
-from edgewise.server.speech import Speech
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from edgewise.engine.protocol import FinishReason, Piece
+    from edgewise.chat.events import Event
+    from edgewise.engine.batching import Stream
+    from edgewise.engine.protocol import FinishReason, GenerateOptions, Piece
     from edgewise.server.ask import Ask
     from edgewise.server.metrics import Metrics
     from edgewise.server.models import Lease, Models
-    from edgewise.server.runner import Running
     from edgewise.server.settings import ServerConfig
-    from edgewise.server.speech import AnswerReader, Event, Spoken
+    from edgewise.server.speech import Spoken
 
 
 @dataclass(frozen=True)
@@ -105,13 +107,12 @@ class Answers:
             ask.model, keep_alive_s=ask.keep_alive_s, context_length=ask.context_length
         ) as lease:
             model = lease.model
-            if model.speech is None:
-                model.speech = await asyncio.to_thread(Speech, model.engine, model.offer)
-            options = generate_options(ask.defaults, model.offer.parameters, ask.sampling, ask.namespace)
+            speech = await speech_of(model)
+            options = generate_options(ask.defaults, model.installed.parameters, ask.sampling, ask.namespace)
             limit = model.engine.context_length
             if ask.context_length is not None:
                 limit = min(limit, ask.context_length)
-            spoken = await asyncio.to_thread(model.speech.prompt, ask, options.max_tokens, limit)
+            spoken = await asyncio.to_thread(speech.prompt, ask, options.max_tokens, limit)
             yield Prepared(ask, lease, spoken, options, limit, self._deadline_s(ask), self._metrics)
 
     def _deadline_s(self, ask: Ask) -> float | None:
@@ -173,13 +174,14 @@ class Reply:
         self._prepared = prepared
         self._ready = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._reader: AnswerReader = prepared.spoken.reader()
+        self._reader = prepared.spoken.reader()
+        self._shown = prepared.spoken.shown_tokens
         self._last_s = self._first_s = 0.0
         self._gaps_s: list[float] = []
         self._count = 0
         self.tokens: list[int] = []
         self.called_tools = False
-        self._running: Running = prepared.lease.model.runner.submit(
+        self._running: Stream = prepared.lease.model.runner.submit(
             prepared.spoken.tokens,
             options,
             constraint=prepared.spoken.constraint(),
@@ -207,11 +209,11 @@ class Reply:
         while True:
             await self._ready.wait()
             self._ready.clear()
-            is_over = self._running.is_over  # asked first: what came before it is polled below
             pieces = self._running.poll()
+            is_over = self._running.is_over
             if pieces:
                 self._clock(pieces)
-            events = self._reader.push("".join([piece.text for piece in pieces])) if pieces else []
+            events = self._reader.push("".join([self._text(piece) for piece in pieces])) if pieces else []
             if is_over:
                 events = [*events, *self._reader.finish()]
             for delta in self._deltas(events, pieces):
@@ -228,13 +230,20 @@ class Reply:
     async def __aexit__(self, *_: object) -> None:
         self._running.close()
         self._cost = self._cost or self._measure()
-        self._prepared.metrics.answered(self._prepared.lease.model.offer.name, self._cost)
+        self._prepared.metrics.answered(self._prepared.lease.model.installed.name, self._cost)
+
+    def _text(self, piece: Piece) -> str:
+        """What a piece says, special tokens included that the reader has to see."""
+        if piece.token not in self._shown:
+            return piece.text
+        engine = self._prepared.lease.model.engine
+        return piece.text + engine.detokenize([piece.token], special=True).decode("utf-8", "replace")
 
     def _deltas(self, events: list[Event], pieces: list[Piece]) -> list[Delta]:
         rest = tuple(pieces)
         deltas = []
         for event in events:
-            self.called_tools = self.called_tools or not hasattr(event, "text")
+            self.called_tools = self.called_tools or isinstance(event, ToolCall)
             deltas.append(Delta(event, rest))
             rest = ()
         if rest:
@@ -243,10 +252,8 @@ class Reply:
 
     def _wake(self) -> None:
         """Called from the thread that computes."""
-        try:
+        with contextlib.suppress(RuntimeError):  # the server is gone, and with it who waits
             self._loop.call_soon_threadsafe(self._ready.set)
-        except RuntimeError:
-            pass  # the server is gone, and with it who waits
 
     def _clock(self, pieces: list[Piece]) -> None:
         now_s = time.perf_counter()
@@ -265,10 +272,10 @@ class Reply:
         return Cost(
             total_s=time.perf_counter() - arrived_s,
             load_s=self._prepared.lease.load_s,
-            queue_s=getattr(timings, "queue_s", 0.0),
+            queue_s=timings.queue_s,
             time_to_first_token_s=self._first_s - arrived_s if self._first_s else 0.0,
-            inter_token_p50_s=_quantile(gaps_s, 0.5),
-            inter_token_p95_s=_quantile(gaps_s, 0.95),
+            inter_token_p50_s=timings.inter_token_p50_s or _quantile(gaps_s, 0.5),
+            inter_token_p95_s=timings.inter_token_p95_s or _quantile(gaps_s, 0.95),
             prompt_tokens=self._running.prompt_tokens,
             cached_tokens=timings.cached_tokens,
             evaluated_tokens=timings.evaluated_tokens,

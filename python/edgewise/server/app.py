@@ -15,22 +15,24 @@ if TYPE_CHECKING:
     from edgewise.config import EngineConfig
     from edgewise.server.logs import Log
     from edgewise.server.settings import ServerConfig
+    from edgewise.store.store import Store
 
 
 def make_app(
-    config: ServerConfig, engine_config: EngineConfig, models: Sequence[str] = (), log: Log | None = None
+    config: ServerConfig, engine_config: EngineConfig, store: Store, models: Sequence[str] = (), log: Log | None = None
 ) -> Frame:
     """The ASGI application.
 
     Args:
         config: of the server.
         engine_config: how models are opened.
-        models: paths of files, or `demo`, which are offered beside those that are installed, and loaded at the start.
+        store: of installed models.
+        models: names of such, or paths of files, which are offered beside them; they are loaded at the start.
         log: of requests; to stderr by default.
 
     Raises:
-        SystemRefused: if a file is not there.
+        NotFound: if one is neither a file nor installed.
     """
-    catalog = Catalog(models or ["demo"])
-    preload = tuple(catalog.names())
+    catalog = Catalog(store, models)
+    preload = tuple(catalog.named) or tuple(model.name for model in catalog.list() if model.origin == "package")
     return Frame(State(config, engine_config, catalog, preload, log), SURFACES)

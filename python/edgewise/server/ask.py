@@ -28,7 +28,7 @@ class Format:
 class Ask:
     """What is asked of a model, whatever the protocol.
 
-    Either there are messages, which go through the model's chat template, or a prompt, which goes to the model as it is.
+    Either there are messages, which go through the model's chat template, or a prompt, which the model gets as it is.
 
     Args:
         model: its name.

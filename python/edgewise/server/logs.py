@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -40,10 +41,8 @@ class Log:
             line = json.dumps({"time": stamp, "event": event, **known}, default=str)
         else:
             line = " ".join([stamp, event, *(f"{name}={_shown(value)}" for name, value in known.items())])
-        try:
-            print(line, file=self._file or sys.stderr, flush=True)
-        except (OSError, ValueError):
-            pass  # whoever read the log is gone; the server goes on
+        with contextlib.suppress(OSError, ValueError):  # whoever read the log is gone; the server goes on
+            (self._file or sys.stderr).write(f"{line}\n")
 
     def error(self, event: str, error: BaseException, **facts: Any) -> None:
         """An error that is not foreseen, with where it came from."""

@@ -11,21 +11,24 @@ from typing import TYPE_CHECKING
 
 from edgewise.engine import open as open_engine
 from edgewise.engine.available_memory import available_memory
+from edgewise.engine.batching import Batch
 from edgewise.server.footprint import Footprint, footprint
 from edgewise.server.refusals import Refused
-from edgewise.server.runner import OneAtATime
+from edgewise.server.runner import runner_of
+from edgewise.server.speech import Speech
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from edgewise.config import EngineConfig
     from edgewise.engine.protocol import Engine
-    from edgewise.server.catalog import Catalog, Offer
+    from edgewise.server.catalog import Catalog
     from edgewise.server.logs import Log
     from edgewise.server.metrics import Metrics
     from edgewise.server.runner import Runner
     from edgewise.server.settings import ServerConfig
-    from edgewise.server.speech import Speech
+    from edgewise.store.installed import InstalledModel
+    from edgewise.store.leases import Lease as StoreLease
 
 
 @dataclass(eq=False)
@@ -33,7 +36,7 @@ class Loaded:
     """A model in memory.
 
     Args:
-        offer: which one.
+        installed: which one.
         engine: that has it.
         runner: that computes its answers.
         footprint: what it takes.
@@ -42,9 +45,13 @@ class Loaded:
         keep_alive_s: how long it stays after the last of them.
         used_s: when it was last used.
         is_leaving: it will be unloaded once nobody uses it; new requests wait for another.
+        expiry: when that is, unless it is used before.
+        speech: how to speak with it, once somebody did.
+        kept: keeps its files, should its name be deleted.
+        slots: answers that it computes at once.
     """
 
-    offer: Offer
+    installed: InstalledModel
     engine: Engine
     runner: Runner
     footprint: Footprint
@@ -55,6 +62,8 @@ class Loaded:
     is_leaving: bool = False
     expiry: asyncio.TimerHandle | None = None
     speech: Speech | None = None
+    kept: StoreLease | None = None
+    slots: int = 1
 
     @property
     def expires_in_s(self) -> float:
@@ -132,11 +141,11 @@ class Models:
             EdgewiseError: if it can not be opened.
         """
         started_s = time.perf_counter()
-        offer = await asyncio.to_thread(self._catalog.find, name)
-        model = self._ready(offer, context_length)
+        installed = await asyncio.to_thread(self._catalog.find, name)
+        model = self._ready(installed, context_length)
         load_s = 0.0
         if model is None:
-            model = await self._wait_for(offer, context_length)
+            model = await self._wait_for(installed, context_length)
             load_s = time.perf_counter() - started_s
         else:
             model.leases += 1
@@ -151,8 +160,12 @@ class Models:
 
     async def unload(self, name: str) -> bool:
         """Unloads a model once nobody uses it; says whether it was loaded."""
-        offer = await asyncio.to_thread(self._catalog.find, name)
-        model = self._loaded.get(offer.digest)
+        installed = await asyncio.to_thread(self._catalog.find, name)
+        return await self.forget(installed.digest)
+
+    async def forget(self, digest: str) -> bool:
+        """The same by the model's digest, for one that has no name any more."""
+        model = self._loaded.get(digest)
         if model is None:
             return False
         model.keep_alive_s = 0.0
@@ -169,19 +182,19 @@ class Models:
             await self._drop(model)
         await asyncio.gather(*self._dropping)
 
-    def config_for(self, offer: Offer, context_length: int | None) -> EngineConfig:
+    def config_for(self, installed: InstalledModel, context_length: int | None) -> EngineConfig:
         """How a model is opened."""
-        wanted = context_length if context_length is not None else offer.parameters.get("num_ctx")
+        wanted = context_length if context_length is not None else installed.parameters.get("num_ctx")
         config = self._engine_config
         if isinstance(wanted, int) and wanted > 0:
-            trained = footprint(offer.path, replace(config, context_length=0)).trained_length
+            trained = footprint(installed.path, replace(config, context_length=0)).trained_length
             config = replace(config, context_length=min(wanted, trained) if trained else wanted)
-        if offer.adapters:
-            config = replace(config, lora=[*config.lora, *((path, 1.0) for path in offer.adapters)])
+        if installed.adapters:
+            config = replace(config, lora=[*config.lora, *((path, 1.0) for path in installed.adapters)])
         return config
 
-    def _ready(self, offer: Offer, context_length: int | None) -> Loaded | None:
-        model = self._loaded.get(offer.digest)
+    def _ready(self, installed: InstalledModel, context_length: int | None) -> Loaded | None:
+        model = self._loaded.get(installed.digest)
         if model is None or model.is_leaving:
             return None
         longest = model.footprint.trained_length or math.inf
@@ -189,52 +202,68 @@ class Models:
             return None
         return model
 
-    async def _wait_for(self, offer: Offer, context_length: int | None) -> Loaded:
+    async def _wait_for(self, installed: InstalledModel, context_length: int | None) -> Loaded:
         """Loads a model, together with others who wait for the same, and takes a lease."""
         if self._waiting >= self._config.queue_limit + self._config.parallel:
             raise Refused("overloaded", "too many requests wait for models to be loaded", retry_after_s=2.0)
         self._waiting += 1
         try:
             while True:
-                model = self._ready(offer, context_length)
+                model = self._ready(installed, context_length)
                 if model is not None:
                     model.leases += 1
                     return model
-                task = self._loading.get(offer.digest)
+                task = self._loading.get(installed.digest)
                 if task is None:
-                    task = asyncio.ensure_future(self._load(offer, context_length))
-                    self._loading[offer.digest] = task
-                    task.add_done_callback(lambda done: self._loaded_or_not(offer, done))
+                    task = asyncio.ensure_future(self._load(installed, context_length))
+                    self._loading[installed.digest] = task
+                    task.add_done_callback(lambda done: self._loaded_or_not(installed, done))
                 # The load goes on for the others if this client leaves.
                 await asyncio.shield(task)
         finally:
             self._waiting -= 1
 
-    async def _load(self, offer: Offer, context_length: int | None) -> Loaded:
+    async def _load(self, installed: InstalledModel, context_length: int | None) -> Loaded:
         async with self._room:
-            config = await asyncio.to_thread(self.config_for, offer, context_length)
-            need = await asyncio.to_thread(footprint, offer.path, config)
-            previous = self._loaded.get(offer.digest)
+            config = await asyncio.to_thread(self.config_for, installed, context_length)
+            need = await asyncio.to_thread(footprint, installed.path, config)
+            # The model may have been loaded while this waited.
+            ready = self._ready(installed, context_length)
+            if ready is not None:
+                return ready
+            previous = self._loaded.get(installed.digest)
             if previous is not None:
                 await self._retire(previous)
-            await self._make_room(offer, need)
+            await self._make_room(installed, need)
             started_s = time.perf_counter()
-            engine = await asyncio.to_thread(open_engine, offer.path, config)
-            runner = _runner(engine, self._config)
-            model = Loaded(offer, engine, runner, need, keep_alive_s=self._config.keep_alive_s)
-            self._loaded[offer.digest] = model
+            model = await asyncio.to_thread(self._open, installed, config, need)
+            self._loaded[installed.digest] = model
             self._expire_later(model)
-            self._metrics.count("edgewise_model_loads_total", model=offer.name)
+            self._metrics.count("edgewise_model_loads_total", model=installed.name)
             self._log.write(
                 "loaded",
-                model=offer.name,
-                context=engine.context_length,
+                model=installed.name,
+                engine=model.engine.name,
+                context=model.engine.context_length,
                 memory_bytes=need.total_bytes,
                 took_s=time.perf_counter() - started_s,
             )
             return model
 
-    async def _make_room(self, offer: Offer, need: Footprint) -> None:
+    def _open(self, installed: InstalledModel, config: EngineConfig, need: Footprint) -> Loaded:
+        kept = self._catalog.store.lease(installed) if installed.digests else None
+        try:
+            engine = open_engine(installed.path, config)
+        except BaseException:
+            if kept is not None:
+                kept.close()
+            raise
+        runner = runner_of(engine, parallel=self._config.parallel, queue_limit=self._config.queue_limit)
+        slots = self._config.parallel if isinstance(runner, Batch) else 1
+        keep_alive_s = self._config.keep_alive_s
+        return Loaded(installed, engine, runner, need, keep_alive_s=keep_alive_s, kept=kept, slots=slots)
+
+    async def _make_room(self, installed: InstalledModel, need: Footprint) -> None:
         """Unloads models until there is room for one more.
 
         Raises:
@@ -244,7 +273,7 @@ class Models:
             memory = await asyncio.to_thread(available_memory)
             budget = memory.free_bytes + max(0, memory.own_bytes - self._base_bytes)
             if memory.limit_bytes and need.total_bytes > budget:
-                raise _too_large(offer, need, budget, memory.limited_by)
+                raise _too_large(installed, need, budget, memory.limited_by)
             taken = sum(model.footprint.total_bytes for model in self._loaded.values())
             has_place = not self._config.loaded_models or len(self._loaded) < self._config.loaded_models
             if has_place and (not memory.limit_bytes or taken + need.total_bytes <= budget):
@@ -263,14 +292,14 @@ class Models:
         await self._drop(model)
 
     async def _drop(self, model: Loaded) -> None:
-        if self._loaded.get(model.offer.digest) is not model:
+        if self._loaded.get(model.installed.digest) is not model:
             return
-        del self._loaded[model.offer.digest]
+        del self._loaded[model.installed.digest]
         if model.expiry is not None:
             model.expiry.cancel()
         await asyncio.to_thread(_close, model)
-        self._metrics.count("edgewise_model_unloads_total", model=model.offer.name)
-        self._log.write("unloaded", model=model.offer.name)
+        self._metrics.count("edgewise_model_unloads_total", model=model.installed.name)
+        self._log.write("unloaded", model=model.installed.name)
 
     def _release(self, model: Loaded) -> None:
         model.leases -= 1
@@ -289,25 +318,30 @@ class Models:
             self._dropping.add(task)
             task.add_done_callback(self._dropping.discard)
 
-    def _loaded_or_not(self, offer: Offer, task: asyncio.Task[Loaded]) -> None:
-        self._loading.pop(offer.digest, None)
+    def _loaded_or_not(self, installed: InstalledModel, task: asyncio.Task[Loaded]) -> None:
+        self._loading.pop(installed.digest, None)
         if not task.cancelled() and task.exception() is not None:
-            self._log.write("not loaded", model=offer.name, error=str(task.exception()))
+            self._log.write("not loaded", model=installed.name, error=str(task.exception()))
 
 
-def _runner(engine: Engine, config: ServerConfig) -> Runner:
-    return OneAtATime(engine, queue_limit=config.queue_limit)
+async def speech_of(model: Loaded) -> Speech:
+    """How a loaded model speaks."""
+    if model.speech is None:
+        model.speech = await asyncio.to_thread(Speech, model.engine, model.installed)
+    return model.speech
 
 
 def _close(model: Loaded) -> None:
     model.runner.close()
     model.engine.close()
+    if model.kept is not None:
+        model.kept.close()
 
 
-def _too_large(offer: Offer, need: Footprint, budget: int, limited_by: str) -> Refused:
+def _too_large(installed: InstalledModel, need: Footprint, budget: int, limited_by: str) -> Refused:
     message = (
-        f"model '{offer.name}' needs {_gib(need.total_bytes)} of memory with a context of {need.context_length} tokens, "
-        f"{_gib(budget)} are available ({limited_by})"
+        f"model '{installed.name}' needs {_gib(need.total_bytes)} of memory with a context of {need.context_length} "
+        f"tokens, {_gib(budget)} are available ({limited_by})"
     )
     context = need.fitting_context(budget)
     per_sequence = need.cache_tokens // need.context_length if need.context_length else 1

@@ -11,16 +11,15 @@ from edgewise.errors import InvalidArgument
 from edgewise.server import openapi, schema
 from edgewise.server.ask import Ask
 from edgewise.server.endpoint import Endpoint, Surface
+from edgewise.server.models import speech_of
 from edgewise.server.refusals import Refused
 from edgewise.server.replies import reply
 from edgewise.server.schema import FLAG, TEXT, fields, listing, text, whole
-from edgewise.server.speech import Speech
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edgewise.server.endpoint import Call
-    from edgewise.server.models import Loaded
     from edgewise.server.refusals import Refusal
 
 MESSAGE = {"type": "object", "properties": {"role": TEXT}, "required": ["role"]}
@@ -85,7 +84,8 @@ async def apply_template(call: Call) -> Response:
     )
     async with call.state.models.lease(ask.model) as lease:
         speech = await speech_of(lease.model)
-        return reply({"prompt": await asyncio.to_thread(speech.render, ask.messages or (), ask)})
+        prompt = await asyncio.to_thread(lambda: speech.render(speech.messages(ask), ask))
+    return reply({"prompt": prompt.text})
 
 
 async def document(call: Call) -> Response:
@@ -112,18 +112,11 @@ def model_of(call: Call) -> str:
     name = call.body.get("model")
     if name:
         return str(name)
-    loaded = [model.offer.name for model in call.state.models.loaded]
-    names = loaded or call.state.catalog.names()
+    loaded = [model.installed.name for model in call.state.models.loaded]
+    names = loaded or call.state.catalog.named
     if len(names) != 1:
         raise InvalidArgument("model is required", hint=f"there are {', '.join(names)}" if names else None)
     return names[0]
-
-
-async def speech_of(model: Loaded) -> Speech:
-    """How a loaded model speaks."""
-    if model.speech is None:
-        model.speech = await asyncio.to_thread(Speech, model.engine, model.offer)
-    return model.speech
 
 
 def _piece(data: bytes) -> str | list[int]:
@@ -147,7 +140,10 @@ SURFACE = Surface(
     name="edgewise",
     prefixes=("/",),
     endpoints=(
-        Endpoint(("GET", "HEAD"), "/health", health, "Whether the server is ready.", reply=_HEALTH, errors=(503,), is_open=True),
+        Endpoint(
+            ("GET", "HEAD"), "/health", health, "Whether the server is ready.",
+            reply=_HEALTH, errors=(503,), is_open=True,
+        ),
         Endpoint(("GET",), "/v1/health", health, "The same.", reply=_HEALTH, errors=(503,), is_open=True),
         Endpoint(("GET",), "/metrics", metrics, "Counters for Prometheus.", media_type="text/plain"),
         Endpoint(

@@ -113,7 +113,8 @@ b { display: inline-block; min-width: 4rem; }
 def page(surfaces: Sequence[Surface]) -> str:
     """The same for people: one page, without scripts, that loads nothing from elsewhere."""
     parts = [
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Edgewise {VERSION}</title><style>{_STYLE}</style>',
+        '<!doctype html><html lang="en"><meta charset="utf-8">',
+        f"<title>Edgewise {VERSION}</title><style>{_STYLE}</style>",
         f"<h1>Edgewise {VERSION}</h1>",
         '<p>What this server offers. For programs: <a href="/openapi.json">openapi.json</a>.</p>',
     ]

@@ -87,6 +87,10 @@ def refusal_of(error: BaseException) -> Refusal:
 
 # In this order: what several apply to is the first.
 _KINDS: tuple[tuple[type[errors.EdgewiseError], Kind], ...] = (
+    (errors.QueueFull, "overloaded"),
+    (errors.DeadlineExceeded, "timeout"),
+    (errors.Closed, "overloaded"),
+    (errors.NotFound, "not_found"),
     (errors.ContextFull, "context_exceeded"),
     (errors.InvalidArgument, "invalid_request"),
     (errors.ModelFileError, "invalid_request"),

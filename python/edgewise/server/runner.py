@@ -5,45 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from edgewise.errors import EdgewiseError, InternalError, UnsupportedError
-from edgewise.server.refusals import Refused
+from edgewise.engine.batching import Batch, Stream
+from edgewise.engine.batching.stream import End, Outlet
+from edgewise.engine.native import NativeEngine
+from edgewise.errors import Closed, DeadlineExceeded, QueueFull, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edgewise.engine.protocol import Engine, FinishReason, GenerateOptions, Generation, Piece, Timings
-
-
-class Running(Protocol):
-    """An answer that is being computed, read from another thread."""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more will come."""
-
-    @property
-    def error(self) -> EdgewiseError | None:
-        """Why it ended early."""
-
-    @property
-    def finish_reason(self) -> FinishReason | None:
-        """Why it ended."""
-
-    @property
-    def prompt_tokens(self) -> int:
-        """Tokens in the prompt."""
-
-    @property
-    def timings(self) -> Timings:
-        """What it cost."""
-
-    def poll(self) -> list[Piece]:
-        """The pieces since the last call, without waiting."""
-
-    def close(self) -> None:
-        """Stops."""
+    from edgewise.engine.protocol import Constraint, Engine, GenerateOptions, Generation, Timings
 
 
 class Runner(Protocol):
@@ -62,14 +35,38 @@ class Runner(Protocol):
         prompt: str | Sequence[int],
         options: GenerateOptions,
         *,
-        constraint: object | None = None,
+        constraint: Constraint | None = None,
         deadline_s: float | None = None,
         on_ready: Callable[[], None] | None = None,
-    ) -> Running:
+    ) -> Stream:
         """Begins an answer, without waiting."""
 
     def close(self) -> None:
         """Ends every answer."""
+
+
+def runner_of(engine: Engine, *, parallel: int, queue_limit: int) -> Runner:
+    """What suits an engine: the core's answers share its steps, others take turns."""
+    if isinstance(engine, NativeEngine):
+        return Batched(engine, parallel=parallel, queue_limit=queue_limit)
+    return OneAtATime(engine, queue_limit=queue_limit)
+
+
+class Batched(Batch):
+    """The engine's batch, which takes prompts as text, too."""
+
+    def submit(
+        self,
+        prompt: str | Sequence[int],
+        options: GenerateOptions | None = None,
+        *,
+        constraint: Constraint | None = None,
+        deadline_s: float | None = None,
+        on_ready: Callable[[], None] | None = None,
+    ) -> Stream:
+        """Begins an answer; see `Batch.submit`."""
+        tokens = self.engine.tokenize(prompt, parse_special=True) if isinstance(prompt, str) else prompt
+        return super().submit(tokens, options, constraint=constraint, deadline_s=deadline_s, on_ready=on_ready)
 
 
 class OneAtATime:
@@ -105,34 +102,39 @@ class OneAtATime:
         prompt: str | Sequence[int],
         options: GenerateOptions,
         *,
-        constraint: object | None = None,
+        constraint: Constraint | None = None,
         deadline_s: float | None = None,
         on_ready: Callable[[], None] | None = None,
-    ) -> Running:
+    ) -> Stream:
         """Begins an answer; see `Runner.submit`.
 
         Raises:
             UnsupportedError: if the answer is to follow a grammar.
             ContextFull: if the prompt leaves no room for an answer.
-            Refused: if too many wait already.
+            QueueFull: if too many wait already.
+            Closed: if no more are taken.
         """
         if constraint is not None:
             raise UnsupportedError(f"the {self._engine.name} engine can not hold answers to a schema or grammar")
-        turn = _Turn(self._engine.generate(prompt, options), deadline_s, on_ready)
         with self._changed:
+            if self._is_closed:
+                raise Closed("the model was closed")
             if self._current is not None and len(self._waiting) >= self._limit:
-                turn.close()
-                raise Refused("overloaded", "the queue of this model is full", retry_after_s=1.0)
+                raise QueueFull(f"{self._limit} requests wait for this model already", retry_after_s=1.0)
+            turn = _Turn(self._engine.generate(prompt, options), deadline_s, on_ready)
             self._waiting.append(turn)
             self._changed.notify()
-        return turn
+        return Stream(turn, turn.outlet)
 
     def close(self) -> None:
         """Ends every answer, and the thread."""
         with self._changed:
             self._is_closed = True
-            for turn in (*self._waiting, *([self._current] if self._current else [])):
-                turn.close()
+            for turn in self._waiting:
+                turn.fail(Closed("the model was closed before the answer began"))
+            self._waiting.clear()
+            if self._current is not None:
+                self._current.cancel()
             self._changed.notify()
         self._thread.join()
 
@@ -153,16 +155,11 @@ class _Turn:
 
     def __init__(self, generation: Generation, deadline_s: float | None, on_ready: Callable[[], None] | None) -> None:
         self._generation = generation
-        self._deadline_s = None if deadline_s is None else time.perf_counter() + deadline_s
-        self._on_ready = on_ready or (lambda: None)
-        self._pieces: deque[Piece] = deque()
-        self._is_closed = False
-        self.is_over = False
-        self.error: EdgewiseError | None = None
-
-    @property
-    def finish_reason(self) -> FinishReason | None:
-        return self._generation.finish_reason
+        self._arrived_s = time.perf_counter()
+        self._deadline_s = None if deadline_s is None else self._arrived_s + deadline_s
+        self._queue_s = 0.0
+        self._is_cancelled = False
+        self.outlet = Outlet(on_ready)
 
     @property
     def prompt_tokens(self) -> int:
@@ -170,32 +167,29 @@ class _Turn:
 
     @property
     def timings(self) -> Timings:
-        return self._generation.timings
+        return replace(self._generation.timings, queue_s=self._queue_s)
 
-    def poll(self) -> list[Piece]:
-        pieces = []
-        while self._pieces:
-            pieces.append(self._pieces.popleft())
-        return pieces
-
-    def close(self) -> None:
-        self._is_closed = True
+    def cancel(self) -> None:
+        self._is_cancelled = True
 
     def run(self) -> None:
+        self._queue_s = time.perf_counter() - self._arrived_s
+        end = End()
         try:
-            while not self._is_closed:
+            while not self._is_cancelled:
                 if self._deadline_s is not None and time.perf_counter() > self._deadline_s:
-                    raise Refused("timeout", "the answer was not there in time")
+                    raise DeadlineExceeded("the answer was not there in time")
                 piece = next(self._generation, None)
                 if piece is None:
+                    end = End(self._generation.finish_reason)
                     break
-                self._pieces.append(piece)
-                self._on_ready()
-        except EdgewiseError as error:
-            self.error = error
+                self.outlet.put([piece])
         except Exception as error:
-            self.error = InternalError(f"{type(error).__name__}: {error}")
+            end = End(error=error)
         finally:
             self._generation.close()
-            self.is_over = True
-            self._on_ready()
+            self.outlet.put([], end)
+
+    def fail(self, error: BaseException) -> None:
+        self._generation.close()
+        self.outlet.put([], End(error=error))

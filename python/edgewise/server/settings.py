@@ -111,13 +111,21 @@ def keep_alive_seconds(value: float | str) -> float:
         InvalidArgument: if the text is no duration.
     """
     if isinstance(value, str):
-        value = _duration_seconds(value)
+        try:
+            value = duration_seconds(value)
+        except InvalidArgument as error:
+            raise InvalidArgument(f"keep_alive: {error.message}", hint=error.hint) from error
     if math.isnan(value):
         raise InvalidArgument("keep_alive must be a duration, got NaN")
     return math.inf if value < 0 else float(value)
 
 
-def _duration_seconds(text: str) -> float:
+def duration_seconds(text: str) -> float:
+    """The seconds of a text such as `90`, `5m`, `1h30m` or `-1`.
+
+    Raises:
+        InvalidArgument: if it is no duration.
+    """
     try:
         return float(text)
     except ValueError:
@@ -125,8 +133,6 @@ def _duration_seconds(text: str) -> float:
     unsigned = text[1:] if text[:1] in ("-", "+") else text
     parts = _DURATION.findall(unsigned)
     if not parts or "".join(amount + unit for amount, unit in parts) != unsigned:
-        raise InvalidArgument(
-            f"keep_alive {text!r} is no duration", hint='seconds as a number, or a text such as "5m", "24h" or "-1"'
-        )
+        raise InvalidArgument(f"{text!r:.40} is no duration", hint='seconds, or a text such as "5m", "24h" or "-1"')
     seconds = sum(float(amount) * _SECONDS[unit] for amount, unit in parts)
     return -seconds if text.startswith("-") else seconds

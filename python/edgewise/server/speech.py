@@ -1,52 +1,38 @@
-"""What a model hears and says: prompts by its chat template, answers read back."""
+"""What a model hears and says: prompts by its chat template, and how their answers are read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from edgewise.chat.template import ChatTemplate, source_in
+from edgewise.chat.capabilities import capabilities
+from edgewise.chat.events import TextDelta
+from edgewise.chat.rendering import ChatPrompts
+from edgewise.chat.template import source_in
 from edgewise.errors import ContextFull, InvalidArgument, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from edgewise.engine.protocol import Engine
+    from edgewise.chat.capabilities import Capability
+    from edgewise.chat.events import Event
+    from edgewise.chat.reader import AnswerReader
+    from edgewise.chat.rendering import ChatPrompt
+    from edgewise.engine.protocol import Constraint, Engine
     from edgewise.server.ask import Ask
-    from edgewise.server.catalog import Offer
+    from edgewise.store.installed import InstalledModel
 
 
-@dataclass(frozen=True)
-class TextDelta:
-    """Words for the reader."""
+class PlainReader:
+    """Reads an answer that is text and nothing else."""
 
-    text: str
-
-
-@dataclass(frozen=True)
-class ReasoningDelta:
-    """Words of the model to itself."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class ToolCall:
-    """A function that the model wants to be called."""
-
-    index: int
-    name: str
-    arguments: dict[str, Any]
-
-
-Event = TextDelta | ReasoningDelta | ToolCall
-
-
-class AnswerReader:
     def push(self, text: str) -> list[Event]:
+        """Takes more of the answer."""
         return [TextDelta(text)] if text else []
 
     def finish(self) -> list[Event]:
+        """Gives what was held back: nothing."""
         return []
 
 
@@ -55,20 +41,31 @@ class Spoken:
     """A prompt, ready for the model.
 
     Args:
-        text: as the template made it; empty if token ids were given.
         tokens: its token ids, or the text itself where the engine has its own tokenizer.
         prompt_tokens: how many there are; 0 if only the engine knows.
-        reader: makes a reader for an answer.
-        constraint: makes what holds an answer to its form, or None.
+        chat: the conversation that it was made of; None for a plain prompt.
+        has_form: the answer has a form of its own, so it is not searched for calls.
         truncated_tokens: how many were left away.
     """
 
-    text: str
     tokens: str | Sequence[int]
     prompt_tokens: int
-    reader: Callable[[], AnswerReader]
-    constraint: Callable[[], object | None]
+    chat: ChatPrompt | None = None
+    has_form: bool = False
     truncated_tokens: int = 0
+
+    def reader(self) -> AnswerReader | PlainReader:
+        """A reader for an answer."""
+        return PlainReader() if self.chat is None else self.chat.reader()
+
+    def constraint(self) -> Constraint | None:
+        """What holds an answer to its form."""
+        return None
+
+    @property
+    def shown_tokens(self) -> frozenset[int]:
+        """Special tokens that the reader has to see."""
+        return frozenset() if self.chat is None else self.chat.shown_tokens
 
 
 class Speech:
@@ -76,16 +73,27 @@ class Speech:
 
     Args:
         engine: the model.
-        offer: what its installation says.
+        installed: what its installation says.
+
+    Raises:
+        UnsupportedError: if its template can not be used.
     """
 
-    def __init__(self, engine: Engine, offer: Offer) -> None:
+    def __init__(self, engine: Engine, installed: InstalledModel) -> None:
         self._engine = engine
-        self._offer = offer
-        self._bos = _token_text(engine, "bos")
-        self._eos = _token_text(engine, "eos")
-        source = offer.template or source_in(engine.metadata)
-        self._template = ChatTemplate(source, self._bos, self._eos) if source is not None else None
+        self._installed = installed
+        own = source_in(engine.metadata)
+        self._template = installed.chat_template(own)
+        self.has_template = self._template is not None or own is not None
+
+    @cached_property
+    def capabilities(self) -> tuple[Capability, ...]:
+        """What the model can do."""
+        return capabilities(self._engine.metadata, template=self._template, has_infill=self._has_infill)
+
+    @cached_property
+    def _prompts(self) -> ChatPrompts:
+        return ChatPrompts(self._engine, self._template)
 
     def prompt(self, ask: Ask, max_tokens: int | None, context_length: int) -> Spoken:
         """The prompt of a request.
@@ -100,43 +108,56 @@ class Speech:
             InvalidArgument: if the template refuses the messages.
             UnsupportedError: if the model does not do what is asked.
         """
+        self._require_abilities(ask)
         longest = context_length - 1
         if ask.truncate:
             longest = context_length - max(1, min(max_tokens or context_length // 4, context_length // 2))
-        if ask.messages is not None:
-            text, tokens, dropped = self._chat(ask, longest)
-        else:
-            text, tokens, dropped = self._plain(ask, longest)
-        count = len(tokens) if not isinstance(tokens, str) else 0
-        if count > longest:
-            raise ContextFull(
-                f"the prompt has {count} tokens, the context window {context_length}, of which an answer needs one",
-                hint='a longer context ("num_ctx"), a shorter prompt, or "truncate": true',
-            )
-        if not tokens:
+        spoken = self._plain(ask, longest) if ask.messages is None else self._chat(ask, longest)
+        if not spoken.tokens:
             raise InvalidArgument("the prompt has no tokens")
-        return Spoken(text, tokens, count, AnswerReader, lambda: None, dropped)
-
-    def render(self, messages: Sequence[Mapping[str, Any]], ask: Ask) -> str:
-        """Messages as the text of a prompt."""
-        template = self._template
-        if ask.template is not None:
-            template = ChatTemplate(ask.template, self._bos, self._eos)
-        if template is None:
-            raise UnsupportedError(
-                f"model '{self._offer.name}' has no chat template", hint="ask for a completion, or give a template"
+        if spoken.prompt_tokens > longest:
+            raise ContextFull(
+                f"the prompt has {spoken.prompt_tokens} tokens, the context window {context_length}, "
+                "of which the answer needs one at least",
+                hint='a longer context (options.num_ctx), a shorter prompt, or "truncate": true',
             )
-        return template.render(list(messages), variables=dict(ask.variables))
+        return spoken
 
-    def _chat(self, ask: Ask, longest: int) -> tuple[str, str | list[int], int]:
-        assert ask.messages is not None
-        messages = [*self._offer.messages, *ask.messages]
-        if self._offer.system is not None and not any(one.get("role") == "system" for one in messages):
-            messages.insert(0, {"role": "system", "content": self._offer.system})
-        text = self.render(messages, ask)
-        tokens = self._tokens(text)
-        before = len(tokens)
-        while ask.truncate and not isinstance(tokens, str) and len(tokens) > longest:
+    def render(self, messages: Sequence[Mapping[str, Any]], ask: Ask) -> ChatPrompt:
+        """Messages as a prompt."""
+        prompts = self._prompts if ask.template is None else ChatPrompts(self._engine, ask.template)
+        return prompts.render(
+            messages,
+            tools=ask.tools or None,
+            thinking=ask.think,
+            add_generation_prompt=not ask.continues,
+            continue_final_message=ask.continues,
+            variables=ask.variables,
+        )
+
+    def messages(self, ask: Ask) -> list[Mapping[str, Any]]:
+        """The messages of a request, and what the model's installation puts before them."""
+        messages = [*self._installed.messages, *(ask.messages or ())]
+        if self._installed.system and not any(one.get("role") == "system" for one in messages):
+            messages.insert(0, {"role": "system", "content": self._installed.system})
+        return messages
+
+    def _require_abilities(self, ask: Ask) -> None:
+        name = self._installed.name
+        if "embedding" in self.capabilities:
+            raise UnsupportedError(f'"{name}" does not support generate: it makes embeddings')
+        if ask.think and ask.think is not None and "thinking" not in self.capabilities:
+            raise UnsupportedError(f'"{name}" does not support thinking')
+        if ask.suffix is not None and not self._has_infill:
+            raise UnsupportedError(f'"{name}" does not support insert')
+
+    def _chat(self, ask: Ask, longest: int) -> Spoken:
+        messages = self.messages(ask)
+        prompt = self.render(messages, ask)
+        if prompt.tokens is None:
+            return Spoken(prompt.engine_prompt, 0, prompt)
+        before = len(prompt.tokens)
+        while ask.truncate and len(prompt.tokens or ()) > longest:
             oldest = next((i for i, one in enumerate(messages[:-1]) if one.get("role") != "system"), None)
             if oldest is None:
                 break
@@ -144,59 +165,53 @@ class Speech:
             # A result of a tool says nothing without the call before it.
             while oldest < len(messages) - 1 and messages[oldest].get("role") == "tool":
                 del messages[oldest]
-            text = self.render(messages, ask)
-            tokens = self._tokens(text)
-        return text, tokens, before - len(tokens) if not isinstance(tokens, str) else 0
+            prompt = self.render(messages, ask)
+        tokens = prompt.tokens or []
+        return Spoken(tokens, len(tokens), prompt, truncated_tokens=before - len(tokens))
 
-    def _plain(self, ask: Ask, longest: int) -> tuple[str, str | list[int], int]:
-        assert ask.prompt is not None
-        if not isinstance(ask.prompt, str):
-            tokens: str | list[int] = list(ask.prompt)
-        elif ask.suffix is not None:
-            tokens = self._infill(ask.prompt, ask.suffix)
-        else:
-            try:
-                tokens = self._engine.tokenize(ask.prompt, parse_special=True)
-            except UnsupportedError:
-                tokens = ask.prompt
-        text = ask.prompt if isinstance(ask.prompt, str) else ""
-        if isinstance(tokens, str) or len(tokens) <= longest or not ask.truncate:
-            return text, tokens, 0
-        bos = self._engine.metadata.get("tokenizer.ggml.bos_token_id")
-        kept = 1 if tokens[0] == bos else 0
+    def _plain(self, ask: Ask, longest: int) -> Spoken:
+        prompt = ask.prompt or ""
+        try:
+            if not isinstance(prompt, str):
+                tokens = self._checked(prompt)
+            elif ask.suffix is not None:
+                tokens = self._infill(prompt, ask.suffix)
+            else:
+                tokens = self._engine.tokenize(prompt, parse_special=True)
+        except UnsupportedError:
+            return Spoken(prompt, 0)
+        if len(tokens) <= longest or not ask.truncate:
+            return Spoken(tokens, len(tokens))
+        kept = int(tokens[0] == self._engine.metadata.get("tokenizer.ggml.bos_token_id"))
         shorter = tokens[:kept] + tokens[len(tokens) - longest + kept :]
-        return text, shorter, len(tokens) - len(shorter)
+        return Spoken(shorter, len(shorter), truncated_tokens=len(tokens) - len(shorter))
+
+    def _checked(self, tokens: Sequence[int]) -> list[int]:
+        size = self._engine.vocabulary_size
+        unknown = next((token for token in tokens if not 0 <= token < size), None)
+        if unknown is not None:
+            raise InvalidArgument(f"token {unknown} is not one of the {size} of this model")
+        return list(tokens)
 
     def _infill(self, prefix: str, suffix: str) -> list[int]:
         """A prompt that asks for what is missing between two texts."""
-        marks = [self._mark(name) for name in ("prefix", "suffix", "middle")]
-        if None in marks:
-            raise UnsupportedError(f"model '{self._offer.name}' does not support insert")
         before, after = (self._engine.tokenize(text, add_special=False) for text in (prefix, suffix))
-        bos = self._engine.tokenize("")
-        return [*bos[:1], marks[0] or 0, *before, marks[1] or 0, *after, marks[2] or 0]
+        begin, end, middle = (self._mark(name) or 0 for name in _MARKS)
+        bos = self._engine.metadata.get("tokenizer.ggml.bos_token_id")
+        first = [bos] if isinstance(bos, int) and self._engine.tokenize("")[:1] == [bos] else []
+        return [*first, begin, *before, end, *after, middle]
+
+    @property
+    def _has_infill(self) -> bool:
+        return all(self._mark(name) is not None for name in _MARKS)
 
     def _mark(self, name: str) -> int | None:
-        short = {"prefix": "pre", "suffix": "suf", "middle": "mid"}[name]
-        for key in (f"tokenizer.ggml.fim_{short}_token_id", f"tokenizer.ggml.{name}_token_id"):
+        for key in (f"tokenizer.ggml.fim_{_MARKS[name]}_token_id", f"tokenizer.ggml.{name}_token_id"):
             token = self._engine.metadata.get(key)
             if isinstance(token, int):
                 return token
         return None
 
-    def _tokens(self, text: str) -> str | list[int]:
-        try:
-            return self._engine.tokenize(text, add_special=False, parse_special=True)
-        except UnsupportedError:
-            # The engine has its own tokenizer and puts its special tokens first.
-            return text.removeprefix(self._bos) if self._bos else text
 
-
-def _token_text(engine: Engine, name: str) -> str:
-    token = engine.metadata.get(f"tokenizer.ggml.{name}_token_id")
-    if not isinstance(token, int):
-        return ""
-    try:
-        return engine.detokenize([token], special=True).decode(errors="replace")
-    except UnsupportedError:
-        return ""
+# What a gap in a text is marked with, by the older and the newer of GGUF's names.
+_MARKS = {"prefix": "pre", "suffix": "suf", "middle": "mid"}

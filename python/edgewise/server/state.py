@@ -77,7 +77,7 @@ class State:
     def _declare_gauges(self) -> None:
         def gauge(name: str, description: str, read: Callable[[Loaded], float]) -> None:
             def values() -> dict[Labels, float]:
-                return {(("model", model.offer.name),): float(read(model)) for model in self.models.loaded}
+                return {(("model", model.installed.name),): float(read(model)) for model in self.models.loaded}
 
             self.metrics.gauge(name, description, values)
 

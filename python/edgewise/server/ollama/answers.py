@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from edgewise.chat.events import ReasoningDelta, TextDelta, ToolCall
 from edgewise.errors import InvalidArgument
 from edgewise.server.ask import Ask, Format
+from edgewise.server.models import speech_of
 from edgewise.server.parameters import OLLAMA_DEFAULTS, sampling
 from edgewise.server.replies import NDJSON, begin, dumps, reply
 from edgewise.server.settings import keep_alive_seconds
-from edgewise.server.speech import ReasoningDelta, TextDelta, ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -79,7 +82,7 @@ def nanoseconds(seconds: float) -> int:
 
 
 def metrics(cost: Cost) -> dict[str, Any]:
-    """What the last line says of an answer's cost. `prompt_eval_duration` is that of the tokens that were not cached."""
+    """What the last line says of an answer's cost; `prompt_eval_duration` is that of tokens that were not cached."""
     found = {
         "total_duration": nanoseconds(cost.total_s),
         "load_duration": nanoseconds(cost.load_s),
@@ -130,19 +133,11 @@ def _format(given: str | Mapping[str, Any] | None) -> Format | None:
 
 async def _continued(call: Call, ask: Ask) -> Ask:
     """The tokens of an earlier answer, and the new prompt behind them."""
-    import asyncio
-    from dataclasses import replace
-
     async with call.state.models.lease(ask.model, context_length=ask.context_length) as lease:
         model, earlier = lease.model, [int(token) for token in call.body["context"]]
-        unknown = next((token for token in earlier if token >= model.engine.vocabulary_size), None)
-        if unknown is not None:
-            raise InvalidArgument(f"context: {unknown} is not in the vocabulary of {model.engine.vocabulary_size}")
-        from edgewise.server.native import speech_of
-
         speech = await speech_of(model)
-        text = await asyncio.to_thread(speech.render, ask.messages or (), ask)
-        tokens = await asyncio.to_thread(model.engine.tokenize, text, add_special=False, parse_special=True)
+        prompt = await asyncio.to_thread(speech.render, ask.messages or (), ask)
+        tokens = prompt.tokens or []
         bos = model.engine.metadata.get("tokenizer.ggml.bos_token_id")
         return replace(ask, messages=None, template=None, prompt=earlier + tokens[int(tokens[:1] == [bos]) :])
 
@@ -238,7 +233,7 @@ def _last(call: Call, prepared: Prepared, answer: Reply, shape: _Shape) -> dict[
     """What the last line has beside its content."""
     cost = answer.cost
     call.notes |= {
-        "model": prepared.lease.model.offer.name,
+        "model": prepared.lease.model.installed.name,
         "prompt": cost.prompt_tokens,
         "answer": cost.generated_tokens,
     }

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import queue
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from edgewise.errors import EdgewiseError, InvalidArgument, NotFound
+from edgewise.errors import InvalidArgument, NotFound
+from edgewise.quantize.mixes import named_mix
+from edgewise.quantize.work import open_source, plan_mix, save
 from edgewise.server.ollama.answers import failed
 from edgewise.server.refusals import Refused
 from edgewise.server.replies import NDJSON, begin, dumps, reply
 from edgewise.store.creation import Recipe, Workers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
+    from pathlib import Path
 
     from edgewise.server.endpoint import Call
 
@@ -65,8 +67,6 @@ async def upload(call: Call) -> Response:
                 portion.clear()
         await asyncio.to_thread(receiving.write, bytes(portion))
         await asyncio.to_thread(receiving.commit)
-    except ClientDisconnect:
-        raise
     finally:
         await asyncio.shield(asyncio.to_thread(receiving.abort))
     return Response(status_code=201)
@@ -107,7 +107,8 @@ async def pull(call: Call) -> Response:
     """Says that models do not come from elsewhere yet."""
     raise Refused(
         "not_implemented",
-        "this server does not fetch models from elsewhere; install a file: `edgewise import`, or /api/blobs and /api/create",
+        "this server does not fetch models from elsewhere; install a file instead: `edgewise import`, "
+        "or /api/blobs and /api/create",
     )
 
 
@@ -169,22 +170,19 @@ async def _creating(call: Call, name: str, recipe: Recipe) -> AsyncGenerator[byt
             work.add_done_callback(lambda done: done.exception())
 
 
-def _create(call: Call, name: str, recipe: Recipe, report: Any) -> None:
+def _create(call: Call, name: str, recipe: Recipe, report: Callable[[str, int, int], None]) -> None:
     catalog = call.state.catalog
     if isinstance(recipe.source, str):
         base = catalog.find(recipe.source)
         if base.origin == "file":
-            from dataclasses import replace
-
             recipe = replace(recipe, source=base.path)
-    catalog.store.create(name, recipe, Workers(_quantize, _convert, report))
+    catalog.store.create(name, recipe, Workers(quantize=_quantize, report=report))
 
 
 def _quantize(source: Path, target: Path, form: str) -> None:
-    from edgewise.quantize.targets import Target  # noqa: F401
-
-    raise InvalidArgument(f"quantize: {form}")
-
-
-def _convert(folder: Path, target: Path) -> None:
-    raise EdgewiseError(f"{folder} {target}")
+    model = open_source(source)
+    try:
+        mix = named_mix(form.lower())
+    except InvalidArgument as error:
+        raise InvalidArgument(f"quantize: {error.message}", hint=error.hint) from error
+    save(model, plan_mix(model, mix), target)

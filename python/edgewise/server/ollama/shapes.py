@@ -86,3 +86,82 @@ CHATTED = fields(
 
 STATUS = fields({"status": TEXT}, digest=TEXT, total=whole(0), completed=whole(0))
 ERROR = fields({"error": TEXT})
+
+DETAILS = fields(
+    {"format": TEXT, "family": TEXT, "families": listing(TEXT), "parameter_size": TEXT, "quantization_level": TEXT},
+    parent_model=TEXT,
+    context_length=whole(0),
+    embedding_length=whole(0),
+)
+_ENTRY = {"name": TEXT, "model": TEXT, "size": whole(0), "digest": TEXT, "details": DETAILS}
+TAGS = fields({"models": listing(fields({**_ENTRY, "modified_at": TEXT}, capabilities=listing(TEXT)))})
+RUNNING = fields(
+    {
+        "models": listing(
+            fields(
+                {**_ENTRY, "expires_at": TEXT, "size_vram": whole(0), "context_length": whole(0)},
+                parallel=whole(1),
+                queued=whole(0),
+                active=whole(0),
+            )
+        )
+    }
+)
+VERSION = fields({"version": TEXT}, edgewise_version=TEXT)
+NAMED = fields(model=MODEL, name=text("the same, as older clients say it"), stream=FLAG, insecure=FLAG)
+SHOW = fields(model=MODEL, name=TEXT, verbose=FLAG, system=TEXT)
+SHOWN = fields(
+    {
+        "modelfile": TEXT,
+        "parameters": TEXT,
+        "template": TEXT,
+        "details": DETAILS,
+        "model_info": mapping(ANYTHING),
+        "capabilities": listing(TEXT),
+        "modified_at": TEXT,
+    },
+    license=TEXT,
+    system=TEXT,
+    messages=listing(ANYTHING),
+    tensors=listing(ANYTHING),
+)
+COPY = fields({"source": MODEL, "destination": TEXT})
+CREATE = fields(
+    model=text("the name of the new model"),
+    name=TEXT,
+    stream=FLAG,
+    files=mapping(TEXT),
+    adapters=mapping(TEXT),
+    template=TEXT,
+    system=TEXT,
+    parameters=mapping(ANYTHING),
+    messages=listing(mapping(ANYTHING)),
+    license=either(TEXT, listing(TEXT)),
+    quantize=TEXT,
+    quantization=TEXT,
+    draft_quantize=TEXT,
+    draft_files=mapping(TEXT),
+    renderer=TEXT,
+    parser=TEXT,
+    remote_host=TEXT,
+    requires=TEXT,
+    **{"from": MODEL},
+)
+
+EMBED = fields(
+    {"model": MODEL, "input": either(TEXT, listing(TEXT))},
+    truncate=FLAG,
+    dimensions=whole(1),
+    keep_alive=KEEP_ALIVE,
+    options=OPTIONS,
+)
+EMBEDDED = fields(
+    {"model": TEXT, "embeddings": listing(listing(NUMBER))},
+    total_duration=whole(0),
+    load_duration=whole(0),
+    prompt_eval_count=whole(0),
+    truncated=FLAG,
+    truncated_tokens=whole(0),
+)
+EMBEDDINGS = fields({"model": MODEL}, prompt=TEXT, keep_alive=KEEP_ALIVE, options=OPTIONS)
+EMBEDDING = fields({"embedding": listing(NUMBER)})
