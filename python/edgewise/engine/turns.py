@@ -77,6 +77,11 @@ class Turns:
             self._holder, self._holder_thread, self._is_busy = who, thread, True
             return False
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody waits for a turn."""
+        return bool(self._waiting)
+
     def retake(self, who: object) -> bool:
         """Marks the engine busy if `who` held the turn all along and is doing nothing with it; never waits."""
         with self._changed:

@@ -109,7 +109,8 @@ class AnswerJob(Job):
     @property
     def can_guess(self) -> bool:
         """Whether the next step may be `advance`."""
-        return self._progress.constraint is None and self.is_decoding
+        progress = self._progress
+        return progress.constraint is None and self.is_decoding and not progress.is_full
 
     def prepare(self, engine: NativeEngine) -> None:
         """Makes room in a full context."""

@@ -18,19 +18,19 @@ class CallJob(TicketJob[T], Generic[T]):
     """Calls a function between two steps. It needs no place, and no sequence of the batch.
 
     Args:
-        work: what to call with the engine, whose turn it takes by itself.
+        work: what to call; it takes its turn at the engine by itself.
     """
 
-    def __init__(self, work: Callable[[NativeEngine], T]) -> None:
+    def __init__(self, work: Callable[[], T]) -> None:
         super().__init__(None)
         self._work = work
 
-    def call(self, engine: NativeEngine) -> None:
+    def call(self) -> None:
         """Calls it, and gives the ticket what it returns or raises."""
         self.is_over = True
         if self.ticket.set_running_or_notify_cancel():
             try:
-                self.ticket.set_result(self._work(engine))
+                self.ticket.set_result(self._work())
             except BaseException as error:  # it belongs to whoever asked
                 self.ticket.set_exception(error)
 

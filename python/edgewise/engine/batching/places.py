@@ -88,6 +88,10 @@ class Places:
         """Whether one more can be worked on."""
         return len(self._active) < self._parallel
 
+    def is_alone(self) -> bool:
+        """Whether one job is worked on, none waits, and it is not time to end; cheap, for every token."""
+        return len(self._active) == 1 and not self._waiting and not self._is_closing
+
     def begin(self, job: Job) -> bool:
         """Gives a waiting job its place; False if it is no longer there."""
         with self._changed:

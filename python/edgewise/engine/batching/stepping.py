@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgewise.engine.batching.answering import AnswerJob
 from edgewise.engine.batching.calling import CallJob
+from edgewise.engine.batching.interface import Worker
 from edgewise.engine.batching.pace import Pace
 from edgewise.errors import ContextFull, InvalidArgument
 
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 
 # Positions of the KV cache come in blocks; a running answer is about to need one more.
 BLOCK = 32
+# Waking a reader costs more than the shortest of steps: tokens that come faster than this are told together.
+SOON_S = 0.002
 
 
-class Steps:
+class Steps(Worker):
     """Works on the jobs of a batch; one thread uses it.
 
     Args:
@@ -75,7 +78,7 @@ class Steps:
         """Does other work that has waited longest; it takes its turn by itself."""
         while isinstance(job := self._places.first(), CallJob):
             if self._places.begin(job):
-                job.call(self._engine)
+                job.call()
                 self._places.end(job)
 
     def _weed(self) -> None:
@@ -154,9 +157,21 @@ class Steps:
                 budget -= self._compute_alone(session, job, budget)
 
     def _advance(self, session: _core.Session, job: AnswerJob) -> None:
-        """The next tokens of the only answer, with guesses."""
+        """Steps of the only answer, with guesses, as long as it is the only one and nobody else wants the engine."""
+        turns, places = self._engine.turns, self._places
+        now_s = told_s = time.perf_counter()
         try:
-            job.advance(session)
+            while True:
+                step_s = -now_s
+                job.advance(session)
+                now_s = time.perf_counter()
+                step_s += now_s
+                job.check_deadline(now_s)
+                if job.is_over or not job.can_guess or job.is_cancelled or turns.is_wanted or not places.is_alone():
+                    return
+                if step_s > SOON_S or now_s - told_s > SOON_S:
+                    job.flush()
+                    told_s = now_s
         except ContextFull as error:
             self._make_room(session, error)
         except Exception as error:
