@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -148,7 +147,7 @@ def test_a_name_that_is_given_anew_frees_what_it_meant_before(store: Store, mode
 
 
 def test_an_upload_is_kept_for_a_day_and_then_collected(tmp_path: Path) -> None:
-    now = [os.stat(tmp_path).st_mtime]
+    now = [tmp_path.stat().st_mtime]
     store = Store(tmp_path / "home", clock=lambda: now[0])
     with store.upload() as upload:
         upload.write(b"to be named in a later request")
@@ -165,7 +164,7 @@ def test_garbage_is_not_collected_while_it_cannot_be_told_what_is_needed(store: 
     created = store.create("tiny", Recipe(source=model))
     (path,) = store.references.paths()
     path.write_text("{")
-    with pytest.raises(ModelFileError, match="latest.json"):
+    with pytest.raises(ModelFileError, match=r"latest\.json"):
         store.collect(grace_s=0)
     assert created.path.is_file()
     assert [one.name for one in store.list()] == ["demo:latest"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgewise.errors import EdgewiseError
+from edgewise.errors import EdgewiseError, ModelFileError
 from edgewise.store import unfinished
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ class Usage:
         models: of each name, all that it needs; blobs that several need are in each.
         alone: of each name, what would be free without it.
         total: all blobs.
-        unneeded: blobs that no name needs and nobody uses.
+        unneeded: blobs that no name needs and nobody uses; None where damage keeps that from being told.
         unfinished: what is being written, or was left by processes that died.
     """
 
     models: dict[str, int]
     alone: dict[str, int]
     total: int
-    unneeded: int
+    unneeded: int | None
     unfinished: int
 
 
@@ -62,7 +62,10 @@ def verify(
         removes_damaged: whether damaged blobs are removed, so that they can be written anew.
         progress: gets bytes done and bytes in all.
     """
-    problems, needed = _names(store)
+    if not store.root.is_dir():
+        return []
+    with store.lock.held():
+        problems, needed = _names(store)
     blobs = {blob.digest: blob.size_bytes for blob in store.blobs.all()}
     done, total = 0, sum(blobs.values())
 
@@ -73,11 +76,15 @@ def verify(
 
     for digest in sorted({*blobs, *needed}):
         finding = store.blobs.damage(digest, advance)
-        if finding is not None and (digest in needed or store.has_blob(digest)):  # else removed meanwhile
-            problems.append(Problem(digest, finding, tuple(sorted(needed.get(digest, ())))))
+        if finding is None:
+            continue
+        with store.lock.held():
+            models = tuple(sorted(_names(store)[1].get(digest, ())))
+            if not store.has_blob(digest) and not models:  # removed meanwhile, as it should be
+                continue
+            problems.append(Problem(digest, finding, models))
             if removes_damaged:
-                with store.lock.held():
-                    store.blobs.remove(digest)
+                store.blobs.remove(digest)
     return problems
 
 
@@ -103,9 +110,18 @@ def usage(store: Store) -> Usage:
         models={name: sum(sizes.get(digest, 0) for digest in digests) for name, digests in needs.items()},
         alone=alone,
         total=sum(sizes.values()),
-        unneeded=sum(blob.size_bytes for blob in store.unneeded()) if store.root.is_dir() else 0,
+        unneeded=_unneeded(store),
         unfinished=unfinished.size_bytes(store.blobs.unfinished),
     )
+
+
+def _unneeded(store: Store) -> int | None:
+    if not store.root.is_dir():
+        return 0
+    try:
+        return sum(blob.size_bytes for blob in store.unneeded())
+    except ModelFileError:
+        return None
 
 
 def _names(store: Store) -> tuple[list[Problem], dict[str, set[str]]]:

@@ -92,7 +92,7 @@ class Creation:
     Args:
         blobs: where its parts go.
         lease: keeps them meanwhile.
-        find: a model by its name, and its manifest if the store has one.
+        find: a model by its name, and its manifest if the store has one; it leases its blobs.
         workers: what the store cannot do itself.
     """
 
@@ -100,7 +100,7 @@ class Creation:
         self,
         blobs: Blobs,
         lease: Lease,
-        find: Callable[[str], tuple[InstalledModel, Manifest | None]],
+        find: Callable[[str, Lease], tuple[InstalledModel, Manifest | None]],
         workers: Workers,
     ) -> None:
         self._blobs = blobs
@@ -162,7 +162,7 @@ class Creation:
             return None, self._uploaded(recipe.files, folder)
         if isinstance(recipe.source, Path):
             return None, self._from_path(recipe.source, recipe.is_linked, folder)
-        base, manifest = self._find(str(recipe.source))
+        base, manifest = self._find(str(recipe.source), self._lease)
         if manifest is None:
             parts = self._from_path(base.path, False, folder)
             parts += [self._copied(path, "projector", False) for path in base.projectors]

@@ -74,9 +74,9 @@ class Store:
             ModelFileError: if the store is damaged there.
         """
         name = name if isinstance(name, ModelName) else ModelName.parse(name)
-        reference = self.references.get(name)
-        if reference is not None:
-            return self._installed(reference)
+        model = self._by_reference(name)
+        if model is not None:
+            return model
         if name.key == DEMO_NAME.key:
             return self._demo()
         for model in self._foreign():
@@ -104,7 +104,9 @@ class Store:
         models = []
         for reference in self.references.sound():
             with contextlib.suppress(EdgewiseError):
-                models.append(self._installed(reference))
+                model = self._by_reference(reference.name)
+                if model is not None:
+                    models.append(model)
         names = {ModelName.parse(model.name).key for model in models}
         for model in self._foreign():
             key = ModelName.parse(model.name).key
@@ -242,6 +244,18 @@ class Store:
             self._forget_split({reference.digest for reference in self.references.all()})
         return freed
 
+    def _by_reference(self, name: ModelName) -> InstalledModel | None:
+        """The model that the store has under a name; None if it has none."""
+        while True:
+            reference = self.references.get(name)
+            if reference is None:
+                return None
+            try:
+                return self._installed(reference)
+            except EdgewiseError:  # damage, or the name was given anew, or removed, while it was read
+                if self.references.get(name) == reference:
+                    raise
+
     def _installed(self, reference: Reference) -> InstalledModel:
         manifest = self._manifest(reference.digest)
         name = str(reference.name)
@@ -276,9 +290,16 @@ class Store:
         if self._hugging_face is not None:
             yield from hugging_face.models(self._hugging_face)
 
-    def _base(self, name: str) -> tuple[InstalledModel, Manifest | None]:
-        model = self.resolve(name)
-        return model, self._manifest(model.digest) if model.origin == "edgewise" else None
+    def _base(self, name: str, lease: Lease) -> tuple[InstalledModel, Manifest | None]:
+        """A model to make another one from, kept by a lease from now on; its manifest if the store has one."""
+        with self.lock.held():
+            model = self.resolve(name)
+            if model.origin != "edgewise":
+                return model, None
+            manifest = self._manifest(model.digest)
+            for digest in manifest.digests:
+                lease.add(digest)
+        return model, manifest
 
     def _free_name(self, name: str | ModelName) -> ModelName:
         name = name if isinstance(name, ModelName) else ModelName.parse(name)
