@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgewise.chat.events import ToolCall
+from edgewise.errors import Closed
 from edgewise.server.models import speech_of
 from edgewise.server.parameters import generate_options
 from edgewise.server.refusals import Refused
@@ -152,7 +153,7 @@ class Prepared:
             EdgewiseError: if the queue is full or an option out of its range.
         """
         options = replace(self.options, **changes) if changes else self.options
-        room = self.context_limit - self.spoken.prompt_tokens
+        room = self.context_limit - len(self.spoken.tokens)
         if not options.context_shift and (options.max_tokens is None or options.max_tokens > room):
             options = replace(options, max_tokens=max(0, room))
         left_s = None if self.deadline_s is None else self.deadline_s - time.perf_counter()
@@ -181,13 +182,18 @@ class Reply:
         self._count = 0
         self.tokens: list[int] = []
         self.called_tools = False
-        self._running: Stream = prepared.lease.model.runner.submit(
-            prepared.spoken.tokens,
-            options,
-            constraint=prepared.spoken.constraint(),
-            deadline_s=left_s,
-            on_ready=self._wake,
-        )
+        model = prepared.lease.model
+        try:
+            self._running: Stream = model.batch.submit(
+                prepared.spoken.tokens,
+                options,
+                constraint=prepared.spoken.constraint(),
+                deadline_s=left_s,
+                on_ready=self._wake,
+            )
+        except Closed:
+            model.is_broken = True
+            raise
         self._cost: Cost | None = None
 
     @property

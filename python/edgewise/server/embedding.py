@@ -6,18 +6,16 @@ import asyncio
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from edgewise.engine.batching import Batch
-from edgewise.errors import ContextFull, InvalidArgument, UnsupportedError
+from edgewise.errors import ContextFull, InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgewise.engine.batching import Batching, Pooling
     from edgewise.engine.protocol import Engine
     from edgewise.server.models import Models
-
-Pooling = Literal["mean", "last", "first"]
 
 # GGUF's numbers for how the states of a text's tokens become one. Source: llama.cpp's enum llama_pooling_type.
 _POOLINGS: dict[int, Pooling] = {1: "mean", 2: "first", 3: "last"}
@@ -71,16 +69,14 @@ async def embed(
         EdgewiseError: if the model is not there, or the queue is full.
     """
     async with models.lease(name, keep_alive_s=keep_alive_s) as lease:
-        engine, runner = lease.model.engine, lease.model.runner
-        if not isinstance(runner, Batch):
-            raise UnsupportedError(f"the {engine.name} engine makes no embeddings here")
+        engine, batch = lease.model.engine, lease.model.batch
         tokens = await asyncio.to_thread(lambda: [_tokens(engine, text) for text in texts])
         before = sum(map(len, tokens))
         tokens = _shortened(engine, tokens) if truncate else tokens
         for index, one in enumerate(tokens):
             if len(one) > engine.context_length:
                 raise ContextFull(f"input[{index}] has {len(one)} tokens, the context window {engine.context_length}")
-        vectors = await _vectors(runner, tokens, _pooling(engine)) if tokens else []
+        vectors = await _vectors(batch, tokens, _pooling(engine)) if tokens else []
         if dimensions is not None and vectors and dimensions > len(vectors[0]):
             raise InvalidArgument(f"dimensions must be at most {len(vectors[0])} for this model, got {dimensions}")
         vectors = [vector[:dimensions] for vector in vectors]
@@ -90,11 +86,11 @@ async def embed(
         return Embedded(vectors, count, before - count, lease.load_s, time.perf_counter() - arrived_s)
 
 
-async def _vectors(runner: Batch, tokens: list[list[int]], pooling: Pooling) -> list[list[float]]:
+async def _vectors(batch: Batching, tokens: list[list[int]], pooling: Pooling) -> list[list[float]]:
     places = [index for index, one in enumerate(tokens) if one]
     vectors: list[list[float]] = [[] for _ in tokens]
     # Cancelling the ticket, as happens when the client leaves, ends the work.
-    found: list[list[float]] = await asyncio.wrap_future(runner.embed([tokens[index] for index in places], pooling))
+    found: list[list[float]] = await asyncio.wrap_future(batch.embed([tokens[index] for index in places], pooling))
     for index, vector in zip(places, found, strict=True):
         vectors[index] = vector
     return vectors

@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING
 
 from edgewise.engine import open as open_engine
 from edgewise.engine.available_memory import available_memory
-from edgewise.engine.batching import Batch
+from edgewise.engine.batching import Batch, batch_of
 from edgewise.server.footprint import Footprint, footprint
 from edgewise.server.refusals import Refused
-from edgewise.server.runner import runner_of
 from edgewise.server.speech import Speech
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from edgewise.config import EngineConfig
+    from edgewise.engine.batching import Batching
     from edgewise.engine.protocol import Engine
     from edgewise.server.catalog import Catalog
     from edgewise.server.logs import Log
     from edgewise.server.metrics import Metrics
-    from edgewise.server.runner import Runner
     from edgewise.server.settings import ServerConfig
     from edgewise.store.installed import InstalledModel
     from edgewise.store.leases import Lease as StoreLease
@@ -38,12 +37,13 @@ class Loaded:
     Args:
         installed: which one.
         engine: that has it.
-        runner: that computes its answers.
+        batch: that computes its answers.
         footprint: what it takes.
         loaded_s: when it was loaded, on `time.monotonic`.
         leases: answers that use it now.
         keep_alive_s: how long it stays after the last of them.
         used_s: when it was last used.
+        is_broken: its batch ended by itself; the next request loads the model anew.
         is_leaving: it will be unloaded once nobody uses it; new requests wait for another.
         expiry: when that is, unless it is used before.
         speech: how to speak with it, once somebody did.
@@ -53,13 +53,14 @@ class Loaded:
 
     installed: InstalledModel
     engine: Engine
-    runner: Runner
+    batch: Batching
     footprint: Footprint
     loaded_s: float = field(default_factory=time.monotonic)
     leases: int = 0
     keep_alive_s: float = math.inf
     used_s: float = field(default_factory=time.monotonic)
     is_leaving: bool = False
+    is_broken: bool = False
     expiry: asyncio.TimerHandle | None = None
     speech: Speech | None = None
     kept: StoreLease | None = None
@@ -195,7 +196,7 @@ class Models:
 
     def _ready(self, installed: InstalledModel, context_length: int | None) -> Loaded | None:
         model = self._loaded.get(installed.digest)
-        if model is None or model.is_leaving:
+        if model is None or model.is_leaving or model.is_broken:
             return None
         longest = model.footprint.trained_length or math.inf
         if context_length is not None and min(context_length, longest) > model.engine.context_length:
@@ -258,10 +259,10 @@ class Models:
             if kept is not None:
                 kept.close()
             raise
-        runner = runner_of(engine, parallel=self._config.parallel, queue_limit=self._config.queue_limit)
-        slots = self._config.parallel if isinstance(runner, Batch) else 1
+        batch = batch_of(engine, parallel=self._config.parallel, queue_limit=self._config.queue_limit)
+        slots = self._config.parallel if isinstance(batch, Batch) else 1
         keep_alive_s = self._config.keep_alive_s
-        return Loaded(installed, engine, runner, need, keep_alive_s=keep_alive_s, kept=kept, slots=slots)
+        return Loaded(installed, engine, batch, need, keep_alive_s=keep_alive_s, kept=kept, slots=slots)
 
     async def _make_room(self, installed: InstalledModel, need: Footprint) -> None:
         """Unloads models until there is room for one more.
@@ -332,7 +333,7 @@ async def speech_of(model: Loaded) -> Speech:
 
 
 def _close(model: Loaded) -> None:
-    model.runner.close()
+    model.batch.close()
     model.engine.close()
     if model.kept is not None:
         model.kept.close()

@@ -41,15 +41,13 @@ class Spoken:
     """A prompt, ready for the model.
 
     Args:
-        tokens: its token ids, or the text itself where the engine has its own tokenizer.
-        prompt_tokens: how many there are; 0 if only the engine knows.
+        tokens: its token ids.
         chat: the conversation that it was made of; None for a plain prompt.
         has_form: the answer has a form of its own, so it is not searched for calls.
         truncated_tokens: how many were left away.
     """
 
-    tokens: str | Sequence[int]
-    prompt_tokens: int
+    tokens: Sequence[int]
     chat: ChatPrompt | None = None
     has_form: bool = False
     truncated_tokens: int = 0
@@ -115,9 +113,9 @@ class Speech:
         spoken = self._plain(ask, longest) if ask.messages is None else self._chat(ask, longest)
         if not spoken.tokens:
             raise InvalidArgument("the prompt has no tokens")
-        if spoken.prompt_tokens > longest:
+        if len(spoken.tokens) > longest:
             raise ContextFull(
-                f"the prompt has {spoken.prompt_tokens} tokens, the context window {context_length}, "
+                f"the prompt has {len(spoken.tokens)} tokens, the context window {context_length}, "
                 "of which the answer needs one at least",
                 hint='a longer context (options.num_ctx), a shorter prompt, or "truncate": true',
             )
@@ -155,7 +153,7 @@ class Speech:
         messages = self.messages(ask)
         prompt = self.render(messages, ask)
         if prompt.tokens is None:
-            return Spoken(prompt.engine_prompt, 0, prompt)
+            raise UnsupportedError(f"model '{self._installed.name}' has a tokenizer that only its own engine knows")
         before = len(prompt.tokens)
         while ask.truncate and len(prompt.tokens or ()) > longest:
             oldest = next((i for i, one in enumerate(messages[:-1]) if one.get("role") != "system"), None)
@@ -167,24 +165,21 @@ class Speech:
                 del messages[oldest]
             prompt = self.render(messages, ask)
         tokens = prompt.tokens or []
-        return Spoken(tokens, len(tokens), prompt, truncated_tokens=before - len(tokens))
+        return Spoken(tokens, prompt, truncated_tokens=before - len(tokens))
 
     def _plain(self, ask: Ask, longest: int) -> Spoken:
         prompt = ask.prompt or ""
-        try:
-            if not isinstance(prompt, str):
-                tokens = self._checked(prompt)
-            elif ask.suffix is not None:
-                tokens = self._infill(prompt, ask.suffix)
-            else:
-                tokens = self._engine.tokenize(prompt, parse_special=True)
-        except UnsupportedError:
-            return Spoken(prompt, 0)
+        if not isinstance(prompt, str):
+            tokens = self._checked(prompt)
+        elif ask.suffix is not None:
+            tokens = self._infill(prompt, ask.suffix)
+        else:
+            tokens = self._engine.tokenize(prompt, parse_special=True)
         if len(tokens) <= longest or not ask.truncate:
-            return Spoken(tokens, len(tokens))
+            return Spoken(tokens)
         kept = int(tokens[0] == self._engine.metadata.get("tokenizer.ggml.bos_token_id"))
         shorter = tokens[:kept] + tokens[len(tokens) - longest + kept :]
-        return Spoken(shorter, len(shorter), truncated_tokens=len(tokens) - len(shorter))
+        return Spoken(shorter, truncated_tokens=len(tokens) - len(shorter))
 
     def _checked(self, tokens: Sequence[int]) -> list[int]:
         size = self._engine.vocabulary_size

@@ -81,6 +81,6 @@ class State:
 
             self.metrics.gauge(name, description, values)
 
-        gauge("edgewise_queued", "Answers that wait for their turn.", lambda model: model.runner.queued)
-        gauge("edgewise_active", "Answers that are computed now.", lambda model: model.runner.active)
+        gauge("edgewise_queued", "Answers that wait for their turn.", lambda model: model.batch.queued)
+        gauge("edgewise_active", "Answers that are computed now.", lambda model: model.batch.active)
         gauge("edgewise_model_memory_bytes", "What a model takes at most.", lambda model: model.footprint.total_bytes)

@@ -178,7 +178,7 @@ class _Generated(_Shape):
         return {"response": text, **({"thinking": thinking} if thinking else {})}
 
     def end(self, prepared: Prepared, answer: Reply) -> dict[str, Any]:
-        if isinstance(prepared.spoken.tokens, str) or prepared.ask.suffix is not None:
+        if prepared.ask.suffix is not None:
             return {}
         return {"context": [*prepared.spoken.tokens, *answer.tokens]}
 

@@ -133,6 +133,6 @@ def _running(model: Loaded) -> dict[str, Any]:
         "size_vram": 0,
         "context_length": model.engine.context_length,
         "parallel": model.slots,
-        "queued": model.runner.queued,
-        "active": model.runner.active,
+        "queued": model.batch.queued,
+        "active": model.batch.active,
     }
