@@ -25,8 +25,8 @@ examples:
   edgewise serve --host 0.0.0.0 --api-key-file keys.txt --tls-cert chain.pem --tls-key key.pem
   curl localhost:11434/api/generate -d '{"model": "demo", "prompt": "What is AI?", "stream": false}'
 
-Clients of Ollama find the server by themselves; others get the address http://localhost:11434/v1. What is offered stands
-Clients of Ollama find the server by themselves; others get the address http://localhost:11434/v1. All of it stands
+Clients of Ollama find the server by themselves; others get the address http://localhost:11434/v1. What it offers is
+told at http://localhost:11434/docs. Keys come from --api-key, files and EDGEWISE_API_KEY. SIGTERM stops the server
 after the answers that are on their way.
 
 exit codes: 0 ok, 1 failure, 2 wrong usage
