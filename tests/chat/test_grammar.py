@@ -44,7 +44,7 @@ TREE = {
 }  # fmt: skip
 SCHEMAS: dict[str, Any] = {
     "person": closed(name={"type": "string", "maxLength": 20}, age={"type": "integer", "minimum": 0, "maximum": 120}),
-    "choices": closed(size={"enum": ["small", "large", 3, None]}, is_new={"type": "boolean"}, kind={"const": "ü\n\""}),
+    "choices": closed(size={"enum": ["small", "large", 3, None]}, is_new={"type": "boolean"}, kind={"const": 'ü\n"'}),
     "numbers": closed(
         a={"type": "number", "minimum": -1.5, "exclusiveMaximum": 2},
         b={"type": "integer", "multipleOf": 7, "maximum": 10_000, "minimum": -10_000},
@@ -52,7 +52,9 @@ SCHEMAS: dict[str, Any] = {
     ),
     "list": {"type": "array", "minItems": 2, "maxItems": 3, "items": {"type": "string", "pattern": "^[a-c]{2,4}$"}},
     "tuple": {"type": "array", "prefixItems": [{"type": "boolean"}, {"type": "null"}], "items": False, "minItems": 2},
-    "options": {"anyOf": [closed(a={"type": "null"}), closed(b={"type": "boolean"}), {"type": "integer", "maximum": 9}]},
+    "options": {
+        "anyOf": [closed(a={"type": "null"}), closed(b={"type": "boolean"}), {"type": "integer", "maximum": 9}]
+    },
     "one of": {"oneOf": [closed(k={"const": "x"}), closed(k={"const": "y"}, n={"type": "boolean"})]},
     "all of": {"allOf": [{"type": "integer", "minimum": 3}, {"maximum": 1000}, {"multipleOf": 2}]},
     "optional": {
@@ -106,7 +108,10 @@ def test_a_regular_expression_is_matched_whole(engine: NativeEngine, grammars: G
 
 
 def test_a_grammar_in_lark_and_in_gbnf(engine: NativeEngine, grammars: Grammars) -> None:
-    for constraint in (grammars.lark('start: "x" a\na: "(" a ")" | "y"'), grammars.gbnf('root ::= "x" a\na ::= "(" a ")" | "y"')):
+    for constraint in (
+        grammars.lark('start: "x" a\na: "(" a ")" | "y"'),
+        grammars.gbnf('root ::= "x" a\na ::= "(" a ")" | "y"'),
+    ):
         assert takes(engine, constraint, "x((y))")
 
 
@@ -215,7 +220,12 @@ def test_options_of_the_compiler_do_not_come_from_the_schema(grammars: Grammars)
 
 
 def test_what_pydantic_writes_is_served(grammars: Grammars) -> None:
-    inner: dict[str, Any] = {"title": "Inner", "type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
+    inner: dict[str, Any] = {
+        "title": "Inner",
+        "type": "object",
+        "properties": {"x": {"type": "integer"}},
+        "required": ["x"],
+    }
     schema: Any = inner
     for level in range(8):
         name = f"Level{level}"

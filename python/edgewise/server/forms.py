@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from edgewise.server.ask import Ask, Format
 
 
-def constraint_of(ask: Ask, chat: ChatPrompt | None, engine: Engine, grammars: Callable[[], Grammars]) -> Constraint | None:
+def constraint_of(
+    ask: Ask, chat: ChatPrompt | None, engine: Engine, grammars: Callable[[], Grammars]
+) -> Constraint | None:
     """What an answer may say; None if anything.
 
     Args:

@@ -363,17 +363,16 @@ def _close(model: Loaded) -> None:
 
 def _too_large(installed: InstalledModel, need: Footprint, budget: int, limited_by: str) -> Refused:
     message = (
-        f"model '{installed.name}' needs {_gib(need.total_bytes)} of memory with a context of {need.context_length} "
-        f"tokens, {_gib(budget)} are available ({limited_by})"
+        f"model '{installed.name}' needs {_size(need.total_bytes)} of memory with a context of {need.context_length} "
+        f"tokens, {_size(budget)} are available ({limited_by})"
     )
     context = need.fitting_context(budget)
-    per_sequence = need.cache_tokens // need.context_length if need.context_length else 1
     if context:
-        fitting = f"num_ctx {context // max(1, per_sequence) or context} would fit"
+        fitting = f"num_ctx {context} would fit"
     else:
-        fitting = f"a model file of up to {_gib(max(0, budget * 9 // 10))} would fit"
+        fitting = f"a model file of up to {_size(max(0, budget * 9 // 10))} would fit"
     return Refused("invalid_request", f"{message}; {fitting}")
 
 
-def _gib(size_bytes: int) -> str:
-    return f"{size_bytes / 2**30:.2f} GiB"
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 2**30:.1f} GiB" if size_bytes >= 2**30 else f"{size_bytes / 2**20:.1f} MiB"

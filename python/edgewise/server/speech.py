@@ -12,8 +12,8 @@ from edgewise.chat.grammar import Grammars
 from edgewise.chat.reader import AnswerReader
 from edgewise.chat.rendering import ChatPrompts
 from edgewise.chat.template import source_in
-from edgewise.server.forms import constraint_of
 from edgewise.errors import ContextFull, InvalidArgument, UnsupportedError
+from edgewise.server.forms import constraint_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
