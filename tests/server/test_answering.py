@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
@@ -39,7 +40,8 @@ WEATHER = {
 THINKING = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if tools %}{{ tools | tojson }}<tool_call></tool_call>{% endif %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% if enable_thinking is not false %}<think>\n{% endif %}{% endif %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is not false %}<think>\n{% endif %}{% endif %}"
 )
 
 
@@ -90,9 +92,8 @@ def test_an_answer_says_what_it_cost(demo: Running) -> None:
 def test_an_answer_that_has_to_be_a_call_is_one(demo: Running) -> None:
     pytest.importorskip("llguidance", reason="pip install 'edgewise[serve]'")
     for choice in ("required", {"type": "function", "function": {"name": "weather"}}):
-        deltas, _ = on_loop(
-            demo, lambda state, choice=choice: answered(state, messages=QUESTION, tools=[WEATHER], tool_choice=choice)
-        )
+        asked = partial(answered, messages=QUESTION, tools=[WEATHER], tool_choice=choice)
+        deltas, _ = on_loop(demo, asked)
         calls = [delta.event for delta in deltas if isinstance(delta.event, ToolCall)]
         assert calls[0].name == "weather"
         assert set(calls[0].arguments) == {"place", "days"}
@@ -165,7 +166,8 @@ def test_what_a_model_does_not_do_is_said(demo: Running) -> None:
 
 def test_nothing_is_held_after_an_answer(demo: Running) -> None:
     on_loop(demo, lambda state: answered(state, messages=QUESTION))
-    for ask in ({"messages": QUESTION, "think": True}, {"prompt": [5000]}):
+    asks: list[dict[str, Any]] = [{"messages": QUESTION, "think": True}, {"prompt": [5000]}]
+    for ask in asks:
         with pytest.raises((UnsupportedError, InvalidArgument)):
-            on_loop(demo, lambda state, ask=ask: answered(state, **ask))
+            on_loop(demo, partial(answered, **ask))
     assert all(model.leases == 0 and model.batch.active == 0 for model in demo.state.models.loaded)

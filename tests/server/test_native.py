@@ -126,13 +126,13 @@ def test_the_verb_serves_until_it_is_told_to_stop_and_finishes_what_it_began(tmp
         url = found.group(0)
         for _ in range(500):
             try:
-                with urllib.request.urlopen(f"{url}/health") as answer:
+                with urllib.request.urlopen(f"{url}/health") as answer:  # noqa: S310  the server of this test
                     assert answer.status == 200
                 break
             except urllib.error.HTTPError:
                 time.sleep(0.02)
         body = json.dumps({**endless(), "options": {**endless()["options"], "num_predict": 300}}).encode()
-        with urllib.request.urlopen(f"{url}/api/generate", body) as answer:
+        with urllib.request.urlopen(f"{url}/api/generate", body) as answer:  # noqa: S310
             first = answer.readline()
             process.send_signal(signal.SIGTERM)
             rest = answer.read()
