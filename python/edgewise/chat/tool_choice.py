@@ -76,11 +76,12 @@ def _calls(grammars: Grammars, dialect: Dialect, tools: Sequence[Tool], *, is_pa
     layout = dialect.layout
     lines = [f"one{index}: {_one(grammars, dialect, tool)}" for index, tool in enumerate(tools)]
     one = " | ".join(f"one{index}" for index in range(len(tools)))
-    more = _MOST_CALLS - 1 if is_parallel else 0
     opening, closing, between = (grammars.literal(text) for text in (layout.opening, layout.closing, layout.between))
     if layout.is_list:
-        return [*lines, f"one: {one}", f'calls: {opening} "[" one (", " one){{0,{more}}} "]" {closing}']
-    return [*lines, f"one: {opening} ({one}) {closing}", f"calls: one ({between} one){{0,{more}}}"]
+        more = f'(", " one){{0,{_MOST_CALLS - 1}}}' if is_parallel else ""
+        return [*lines, f"one: {one}", f'calls: {opening} "[" one {more} "]" {closing}']
+    more = f"({between} one){{0,{_MOST_CALLS - 1}}}" if is_parallel else ""
+    return [*lines, f"one: {opening} ({one}) {closing}", f"calls: one {more}"]
 
 
 def _one(grammars: Grammars, dialect: Dialect, tool: Tool) -> str:
