@@ -58,7 +58,7 @@ def test_several_sequences_are_sampled_at_once_as_one_by_one(session: _core.Sess
     sequences = [session.begin([5 + i])[0] for i in range(4)]
     session.step([(sequence, [5 + i], "last") for i, sequence in enumerate(sequences)])
     masks = [None, only(3, 4), b"\0", only(9)]
-    options = [{"temperature": 0}, {"seed": 1}, {"seed": 2}, {"seed": 3, "repeat_penalty": 1.5}]
+    options: list[dict[str, float]] = [{"temperature": 0}, {"seed": 1}, {"seed": 2}, {"seed": 3, "repeat_penalty": 1.5}]
     apart = [
         None if mask == b"\0" else session.sample(sampler(**one), top_logprobs=2, sequence=sequence, allowed=mask)
         for sequence, one, mask in zip(sequences, options, masks, strict=True)
