@@ -107,8 +107,9 @@ class Answers:
         Raises:
             EdgewiseError: if the model is not there, does not do what is asked, or the prompt does not fit.
         """
+        until_s = self._deadline_s(ask)
         async with self._models.lease(
-            ask.model, keep_alive_s=ask.keep_alive_s, context_length=ask.context_length
+            ask.model, keep_alive_s=ask.keep_alive_s, context_length=ask.context_length, until_s=until_s
         ) as lease:
             model = lease.model
             speech = await speech_of(model)
@@ -117,7 +118,7 @@ class Answers:
             if ask.context_length is not None:
                 limit = min(limit, ask.context_length)
             spoken = await asyncio.to_thread(speech.prompt, ask, options.max_tokens, limit)
-            yield Prepared(ask, lease, spoken, options, limit, self._deadline_s(ask), self._metrics, self._log)
+            yield Prepared(ask, lease, spoken, options, limit, until_s, self._metrics, self._log)
 
     def _deadline_s(self, ask: Ask) -> float | None:
         limit_s = self._config.deadline_s if ask.deadline_s is None else min(ask.deadline_s, self._config.deadline_s)
