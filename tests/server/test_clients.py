@@ -56,8 +56,8 @@ def test_llm_lists_and_asks_models(demo: Running, tmp_path: object) -> None:
         command = [sys.executable, "-m", "llm", *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120).stdout
 
-    assert "demo:latest" in llm("models")
-    assert len(llm("-m", "demo:latest", QUESTION).strip()) > 10
+    assert "ollama/demo:latest" in llm("models")
+    assert len(llm("-m", "ollama/demo", QUESTION).strip()) > 10
 
 
 def test_the_asynchronous_client_streams(demo: Running) -> None:
