@@ -152,3 +152,10 @@ def test_a_port_that_is_taken_is_named() -> None:
         result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert result.returncode == 1
     assert "another program may listen there" in result.stderr
+
+
+def test_without_its_packages_the_verb_says_what_to_install() -> None:
+    code = "import sys; sys.modules['starlette'] = None; from edgewise.cli import main; sys.exit(main(['serve']))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    assert "pip install 'edgewise[serve]'" in result.stderr

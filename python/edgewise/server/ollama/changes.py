@@ -36,7 +36,8 @@ async def create(call: Call) -> Response:
     recipe = _recipe(body)
     if body.get("stream") is not False:
         return await begin(_creating(call, name, recipe), NDJSON, failed)
-    await asyncio.to_thread(_create, call, name, recipe, lambda *_: None)
+    async with call.state.making:
+        await asyncio.to_thread(_create, call, name, recipe, lambda *_: None)
     return reply({"status": "success"})
 
 
@@ -146,7 +147,11 @@ async def _creating(call: Call, name: str, recipe: Recipe) -> AsyncGenerator[byt
     def report(status: str, done: int, total: int) -> None:
         said.put({"status": status, **({"completed": done, "total": total} if total else {})})
 
-    work = asyncio.ensure_future(asyncio.to_thread(_create, call, name, recipe, report))
+    async def make() -> None:
+        async with call.state.making:
+            await asyncio.to_thread(_create, call, name, recipe, report)
+
+    work = asyncio.ensure_future(make())
     try:
         while True:
             await asyncio.wait({work}, timeout=_PROGRESS_S)
