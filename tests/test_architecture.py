@@ -18,7 +18,7 @@ PACKAGE = ROOT / "python" / "edgewise"
 LEVELS: list[set[str]] = [
     {"__main__"},
     {"cli"},
-    {"llama"},
+    {"llama", "server"},
     {"dropin"},
     {"convert", "evaluate"},
     {"quantize"},

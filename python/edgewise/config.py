@@ -163,6 +163,12 @@ def hugging_face_folder(environment: Mapping[str, str] | None = None) -> Path:
     return caches / "huggingface" / "hub"
 
 
+def api_keys(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """The keys that clients of the server must bring one of: `EDGEWISE_API_KEY`, with commas or blanks between them."""
+    environment = os.environ if environment is None else environment
+    return tuple(environment.get("EDGEWISE_API_KEY", "").replace(",", " ").split())
+
+
 def adapter(text: str) -> tuple[str, float]:
     """The path and the scale in `PATH` or `PATH=SCALE`; a path that ends in `=` and a number needs a scale after it."""
     path, equals, scale = text.rpartition("=")

@@ -44,8 +44,8 @@ class Conversation:
     ) -> None:
         self.engine = engine
         self.options = options
-        has_template = not is_raw and (template or source_in(engine.metadata)) is not None
-        self._prompts = ChatPrompts(engine, template or None) if has_template else None
+        has_template = not is_raw and (template is not None or source_in(engine.metadata) is not None)
+        self._prompts = ChatPrompts(engine, template) if has_template else None
         if system is not None and self._prompts is None:
             what = "--raw leaves the chat template away" if is_raw else "this model has no chat template"
             raise InvalidArgument(f"a system message needs a chat template: {what}")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # One line per verb: the module of that name holds it.
 VERBS: dict[str, str] = {
     "run": "Answer a prompt, or chat at a terminal.",
+    "serve": "Serve models over HTTP, to every client that speaks Ollama, OpenAI or Anthropic.",
     "show": "Say what is inside a model file.",
     "list": "Say which models are installed.",
     "import": "Install a model file under a name.",
@@ -57,6 +58,7 @@ examples:
   edgewise run model.gguf                     a chat, when typed at a terminal
   edgewise import model.gguf assistant        installs it; `edgewise run assistant` works from anywhere
   edgewise list                               the installed models
+  edgewise serve                              answers over HTTP, on port 11434
   edgewise show model.gguf                    what is inside a model file
   edgewise doctor                             what Edgewise found on this machine
 

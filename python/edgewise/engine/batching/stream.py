@@ -81,6 +81,7 @@ class Stream:
 
     def __init__(self, source: Source, outlet: Outlet) -> None:
         self._source = source
+        self._outlet = outlet
         self._said = outlet.said
         self._pieces: deque[Piece] = deque()
         self._is_ended = False
@@ -97,6 +98,11 @@ class Stream:
     def timings(self) -> Timings:
         """What it cost so far."""
         return self._source.timings
+
+    @property
+    def has_end(self) -> bool:
+        """Whether nothing more will be computed; what there is may not be read yet. Any thread may ask."""
+        return self._outlet.is_ended
 
     @property
     def is_over(self) -> bool:

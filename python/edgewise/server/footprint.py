@@ -1,0 +1,89 @@
+"""How much memory a model will take, from its file's metadata alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgewise import _core
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgewise.config import EngineConfig
+
+_ELEMENT_BYTES = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32}
+_SCRATCH_BYTES = 48 * 1024 * 1024  # activations of a step, the tokenizer, logits of several sequences
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a model takes.
+
+    Args:
+        weights_bytes: the file, and its adapters.
+        token_bytes: what the KV cache takes for a token.
+        cache_tokens: tokens that the cache has room for.
+        context_length: tokens that one sequence may have.
+        trained_length: tokens that the model was trained for; 0 if the file does not say.
+    """
+
+    weights_bytes: int
+    token_bytes: float
+    cache_tokens: int
+    context_length: int
+    trained_length: int
+
+    @property
+    def total_bytes(self) -> int:
+        """All of it."""
+        return int(self.weights_bytes + self.token_bytes * self.cache_tokens) + _SCRATCH_BYTES
+
+    def fitting_context(self, free_bytes: int) -> int:
+        """The longest context of each sequence that would fit, in tokens; 0 if not even the weights do."""
+        room = free_bytes - self.weights_bytes - _SCRATCH_BYTES
+        if room <= 0 or not self.token_bytes or not self.context_length:
+            return 0
+        sequences = self.cache_tokens // self.context_length
+        return min(int(room / self.token_bytes / sequences) // 64 * 64, self.context_length)
+
+
+def footprint(path: Path, config: EngineConfig) -> Footprint:
+    """The footprint of a model file, which is mapped and checked for it, but not loaded.
+
+    Args:
+        path: of the file.
+        config: how the model would be opened.
+
+    Raises:
+        ModelFileError: if the file is malformed.
+        SystemRefused: if it can not be read.
+    """
+    file = _core.ModelFile(str(path))
+    metadata = file.metadata()
+    architecture = metadata.get("general.architecture", "")
+
+    def per_layer(key: str, default: int) -> list[int]:
+        value = metadata.get(f"{architecture}.{key}")
+        if not isinstance(value, int):
+            values = file.array(f"{architecture}.{key}")
+            if values:
+                return [one for one in values if isinstance(one, int)]
+        layers = metadata.get(f"{architecture}.block_count")
+        return [value if isinstance(value, int) else default] * (layers if isinstance(layers, int) else 0)
+
+    heads = max(per_layer("attention.head_count", 1), default=1) or 1
+    width = max(per_layer("embedding_length", 0), default=0)
+    kv_heads = sum(per_layer("attention.head_count_kv", heads))
+    key_length = max(per_layer("attention.key_length", width // heads), default=0)
+    value_length = max(per_layer("attention.value_length", width // heads), default=0)
+    trained = max(per_layer("context_length", 0), default=0)
+    context = config.context_for(trained)
+    return Footprint(
+        weights_bytes=file.size_bytes + sum(_core.ModelFile(adapter).size_bytes for adapter, _ in config.lora),
+        token_bytes=kv_heads
+        * (key_length * _ELEMENT_BYTES[config.key_format] + value_length * _ELEMENT_BYTES[config.value_format]),
+        cache_tokens=context * config.sequences,
+        context_length=context,
+        trained_length=trained,
+    )

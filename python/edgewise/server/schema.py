@@ -1,0 +1,227 @@
+"""Shapes of requests: declared once, checked on arrival, published in the OpenAPI document.
+
+A shape is a JSON schema of the few words below. Unknown fields are ignored, as clients newer than this server expect; a
+field of a wrong type is refused by name. `null` in an optional field means that it is not given.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgewise.errors import InvalidArgument
+
+Schema = Mapping[str, Any]
+
+ANYTHING: Schema = {}
+FLAG: Schema = {"type": "boolean"}
+TEXT: Schema = {"type": "string"}
+NUMBER: Schema = {"type": "number"}
+WHOLE: Schema = {"type": "integer"}
+
+_NAMES = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "object": "an object",
+    "string": "a text",
+}
+_DEEPEST = 64  # levels of lists and objects in a request
+
+
+def text(description: str = "", **more: Any) -> Schema:
+    """A text, with more words of JSON schema."""
+    return _described({"type": "string", **more}, description)
+
+
+def whole(least: int | None = None, most: int | None = None, description: str = "") -> Schema:
+    """A whole number in a range."""
+    return _described({"type": "integer", **_range(least, most)}, description)
+
+
+def number(least: float | None = None, most: float | None = None, description: str = "") -> Schema:
+    """A number in a range."""
+    return _described({"type": "number", **_range(least, most)}, description)
+
+
+def one_of(*values: str) -> Schema:
+    """One of these texts."""
+    return {"type": "string", "enum": list(values)}
+
+
+def listing(items: Schema, least: int = 0, most: int | None = None) -> Schema:
+    """A list of so many items."""
+    limits = {"minItems": least} if least else {}
+    return {"type": "array", "items": items, **limits, **({"maxItems": most} if most is not None else {})}
+
+
+def fields(required: Mapping[str, Schema] | None = None, /, **optional: Schema) -> Schema:
+    """An object with fields that must be there, and others that may be null or absent."""
+    required = required or {}
+    may_be_null = {name: either(shape, {"type": "null"}) for name, shape in optional.items()}
+    needs = {"required": list(required)} if required else {}
+    return {"type": "object", "properties": {**required, **may_be_null}, **needs}
+
+
+def mapping(values: Schema) -> Schema:
+    """An object whose fields may have any name."""
+    return {"type": "object", "additionalProperties": values}
+
+
+def either(*shapes: Schema) -> Schema:
+    """Any of several shapes."""
+    return {"anyOf": list(shapes)} if all(shapes) else ANYTHING
+
+
+def parse(data: bytes) -> Any:
+    """The JSON value in a request's body.
+
+    Raises:
+        InvalidArgument: if it is no JSON, holds numbers that JSON has not, or is nested too deeply.
+    """
+    try:
+        value = json.loads(data, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        finding = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InvalidArgument(f"the request's body is no valid JSON: {finding}") from None
+    # An escape can spell half of a surrogate pair, which is no character; a few requests in a million have one.
+    return _whole_characters(value) if b"\\u" in data else value
+
+
+def check(value: Any, shape: Schema, where: str = "") -> None:
+    """Checks that a value has a shape.
+
+    Raises:
+        InvalidArgument: naming the field, what it must be and what it is.
+    """
+    _check(value, shape, where, 0)
+
+
+def _check(value: Any, shape: Schema, where: str, depth: int) -> None:
+    if depth > _DEEPEST:
+        raise InvalidArgument(f"{where}: nested more than {_DEEPEST} levels deep")
+    if "anyOf" in shape:
+        fitting = [one for one in shape["anyOf"] if _has_type(value, one)]
+        if not fitting:
+            raise _refusal(value, shape, where)
+        _check_any(value, fitting, where, depth)
+        return
+    if not _has_type(value, shape):
+        raise _refusal(value, shape, where)
+    if "enum" in shape and value not in shape["enum"]:
+        raise _refusal(value, shape, where)
+    kind = shape.get("type")
+    if kind in ("integer", "number"):
+        _check_range(value, shape, where)
+    elif kind == "string":
+        if len(value) < shape.get("minLength", 0):
+            raise InvalidArgument(f"{where or 'the body'} must not be empty")
+    elif kind == "array":
+        _check_items(value, shape, where, depth)
+    elif kind == "object":
+        _check_fields(value, shape, where, depth)
+
+
+def _check_any(value: Any, shapes: Sequence[Schema], where: str, depth: int) -> None:
+    """One of several shapes of the value's type must fit; the error is the last one's."""
+    for index, shape in enumerate(shapes):
+        try:
+            _check(value, shape, where, depth)
+            return
+        except InvalidArgument:
+            if index == len(shapes) - 1:
+                raise
+
+
+def _check_range(value: float, shape: Schema, where: str) -> None:
+    least, most = shape.get("minimum"), shape.get("maximum")
+    if (least is None or value >= least) and (most is None or value <= most):
+        return
+    if most is None:
+        raise InvalidArgument(f"{where} must be at least {least}, got {value}")
+    if least is None:
+        raise InvalidArgument(f"{where} must be at most {most}, got {value}")
+    raise InvalidArgument(f"{where} must be between {least} and {most}, got {value}")
+
+
+def _check_items(value: Sequence[Any], shape: Schema, where: str, depth: int) -> None:
+    least, most = shape.get("minItems", 0), shape.get("maxItems")
+    if len(value) < least:
+        raise InvalidArgument(f"{where} must have at least {least} items, got {len(value)}")
+    if most is not None and len(value) > most:
+        raise InvalidArgument(f"{where} must have at most {most} items, got {len(value)}")
+    items = shape["items"]
+    if items:
+        for index, item in enumerate(value):
+            _check(item, items, f"{where}[{index}]", depth + 1)
+
+
+def _check_fields(value: Mapping[str, Any], shape: Schema, where: str, depth: int) -> None:
+    prefix = f"{where}." if where else ""
+    for name in shape.get("required", ()):
+        if value.get(name) is None:
+            raise InvalidArgument(f"{prefix}{name} is required")
+    properties = shape.get("properties", {})
+    others = shape.get("additionalProperties")
+    for name, field in value.items():
+        known = properties.get(name, others)
+        if known:
+            _check(field, known, f"{prefix}{name}", depth + 1)
+
+
+def _has_type(value: Any, shape: Schema) -> bool:
+    if "anyOf" in shape:
+        return any(_has_type(value, one) for one in shape["anyOf"])
+    kind = shape.get("type")
+    if kind is None:
+        return True
+    if kind == "integer":
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and (isinstance(value, int) or value.is_integer())
+    if kind == "number":
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    types: Mapping[str, type] = {"string": str, "boolean": bool, "array": list, "object": dict, "null": type(None)}
+    return isinstance(value, types[kind])
+
+
+def _refusal(value: Any, shape: Schema, where: str) -> InvalidArgument:
+    got = json.dumps(value, ensure_ascii=False)
+    got = got if len(got) <= 40 else f"{got[:40]}..."
+    return InvalidArgument(f"{where or 'the body'} must be {_description(shape)}, got {got}")
+
+
+def _description(shape: Schema) -> str:
+    if "anyOf" in shape:
+        names = [_description(one) for one in shape["anyOf"] if one.get("type") != "null"]
+        return " or ".join(dict.fromkeys(names))
+    if "enum" in shape:
+        return "one of " + ", ".join(json.dumps(value) for value in shape["enum"])
+    if shape.get("type") == "array" and shape.get("items"):
+        return f"a list, each item {_description(shape['items'])}"
+    return _NAMES[shape["type"]]
+
+
+def _described(shape: dict[str, Any], description: str) -> Schema:
+    return {**shape, "description": description} if description else shape
+
+
+def _range(least: float | None, most: float | None) -> dict[str, float]:
+    return {name: value for name, value in (("minimum", least), ("maximum", most)) if value is not None}
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _whole_characters(value: Any) -> Any:
+    if isinstance(value, str):
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return value
+    if isinstance(value, list):
+        return [_whole_characters(item) for item in value]
+    if isinstance(value, dict):
+        return {_whole_characters(name): _whole_characters(item) for name, item in value.items()}
+    return value

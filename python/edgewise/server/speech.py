@@ -1,0 +1,210 @@
+"""What a model hears and says: prompts by its chat template, and how their answers are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from edgewise.chat.capabilities import capabilities
+from edgewise.chat.events import TextDelta
+from edgewise.chat.grammar import Grammars
+from edgewise.chat.infill import gap_tokens, infill_prompt
+from edgewise.chat.reader import AnswerReader
+from edgewise.chat.rendering import ChatPrompts
+from edgewise.chat.template import source_in
+from edgewise.errors import ContextFull, InvalidArgument, UnsupportedError
+from edgewise.server.forms import constraint_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from edgewise.chat.capabilities import Capability
+    from edgewise.chat.events import Event
+    from edgewise.chat.rendering import ChatPrompt
+    from edgewise.engine.protocol import Constraint, Engine
+    from edgewise.server.ask import Ask
+    from edgewise.store.installed import InstalledModel
+
+
+class PlainReader:
+    """Reads an answer that is text and nothing else."""
+
+    def push(self, text: str) -> list[Event]:
+        """Takes more of the answer."""
+        return [TextDelta(text)] if text else []
+
+    def finish(self) -> list[Event]:
+        """Gives what was held back: nothing."""
+        return []
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A prompt, ready for the model.
+
+    Args:
+        tokens: its token ids.
+        chat: the conversation that it was made of; None for a plain prompt.
+        reads_calls: the answer is searched for calls of tools; one that has a form of its own is not.
+        constraint: makes what holds an answer to its form.
+        truncated_tokens: how many were left away.
+    """
+
+    tokens: Sequence[int]
+    chat: ChatPrompt | None = None
+    reads_calls: bool = True
+    constraint: Callable[[], Constraint | None] = lambda: None
+    truncated_tokens: int = 0
+
+    def reader(self) -> AnswerReader | PlainReader:
+        """A reader for an answer."""
+        chat = self.chat
+        if chat is None:
+            return PlainReader()
+        if self.reads_calls:
+            return chat.reader()
+        return AnswerReader(chat.dialect, (), tags=chat.tags, is_thinking=chat.is_thinking)
+
+    @property
+    def shown_tokens(self) -> frozenset[int]:
+        """Special tokens that the reader has to see."""
+        return frozenset() if self.chat is None else self.chat.shown_tokens
+
+
+class Speech:
+    """Speaks with a model. Its methods compute, so they belong into a thread.
+
+    Args:
+        engine: the model.
+        installed: what its installation says.
+
+    Raises:
+        UnsupportedError: if its template can not be used.
+    """
+
+    def __init__(self, engine: Engine, installed: InstalledModel) -> None:
+        self._engine = engine
+        self._installed = installed
+        own = source_in(engine.metadata)
+        self._template = installed.chat_template(own)
+        self.has_template = self._template is not None or own is not None
+
+    @cached_property
+    def capabilities(self) -> tuple[Capability, ...]:
+        """What the model can do."""
+        return capabilities(self._engine.metadata, template=self._template, has_infill=self._has_gaps)
+
+    @cached_property
+    def _has_gaps(self) -> bool:
+        return gap_tokens(self._engine) is not None
+
+    @cached_property
+    def _prompts(self) -> ChatPrompts:
+        return ChatPrompts(self._engine, self._template)
+
+    @cached_property
+    def _grammars(self) -> Grammars:
+        return Grammars(self._engine)
+
+    def prompt(self, ask: Ask, max_tokens: int | None, context_length: int) -> Spoken:
+        """The prompt of a request.
+
+        Args:
+            ask: the request.
+            max_tokens: the longest answer that is wanted.
+            context_length: tokens that prompt and answer may have together.
+
+        Raises:
+            ContextFull: if it is too long, and was not to be shortened, or can not be.
+            InvalidArgument: if the template refuses the messages.
+            UnsupportedError: if the model does not do what is asked.
+        """
+        self._require_abilities(ask)
+        longest = context_length - 1
+        if ask.truncate:
+            longest = context_length - max(1, min(max_tokens or context_length // 4, context_length // 2))
+        spoken = self._plain(ask, longest) if ask.messages is None else self._chat(ask, longest)
+        if not spoken.tokens:
+            raise InvalidArgument("the prompt has no tokens")
+        if len(spoken.tokens) > longest:
+            raise ContextFull(
+                f"the prompt has {len(spoken.tokens)} tokens, the context window {context_length}, "
+                "of which the answer needs one at least",
+                hint='a longer context (options.num_ctx), a shorter prompt, or "truncate": true',
+            )
+        chat = spoken.chat
+        spoken = replace(
+            spoken,
+            reads_calls=ask.format is None and ask.tool_choice != "none",
+            constraint=lambda: constraint_of(ask, chat, self._engine, lambda: self._grammars),
+        )
+        spoken.constraint()  # what can not be served is refused before the answer waits for its turn
+        return spoken
+
+    def render(self, messages: Sequence[Mapping[str, Any]], ask: Ask) -> ChatPrompt:
+        """Messages as a prompt."""
+        prompts = self._prompts if ask.template is None else ChatPrompts(self._engine, ask.template)
+        return prompts.render(
+            messages,
+            tools=ask.tools or None,
+            thinking=ask.think,
+            add_generation_prompt=not ask.continues,
+            continue_final_message=ask.continues,
+            variables=ask.variables,
+        )
+
+    def messages(self, ask: Ask) -> list[Mapping[str, Any]]:
+        """The messages of a request, and what the model's installation puts before them."""
+        messages = [*self._installed.messages, *(ask.messages or ())]
+        if self._installed.system and not any(one.get("role") == "system" for one in messages):
+            messages.insert(0, {"role": "system", "content": self._installed.system})
+        return messages
+
+    def _require_abilities(self, ask: Ask) -> None:
+        name = self._installed.name
+        if "embedding" in self.capabilities:
+            raise UnsupportedError(f'"{name}" does not support generate: it makes embeddings')
+        if ask.think and ask.think is not None and "thinking" not in self.capabilities:
+            raise UnsupportedError(f'"{name}" does not support thinking')
+        if ask.suffix is not None and not self._has_gaps:
+            raise UnsupportedError(f'"{name}" does not support insert')
+
+    def _chat(self, ask: Ask, longest: int) -> Spoken:
+        messages = self.messages(ask)
+        prompt = self.render(messages, ask)
+        if prompt.tokens is None:
+            raise UnsupportedError(f"model '{self._installed.name}' has a tokenizer that only its own engine knows")
+        before = len(prompt.tokens)
+        while ask.truncate and len(prompt.tokens or ()) > longest:
+            oldest = next((i for i, one in enumerate(messages[:-1]) if one.get("role") != "system"), None)
+            if oldest is None:
+                break
+            del messages[oldest]
+            # A result of a tool says nothing without the call before it.
+            while oldest < len(messages) - 1 and messages[oldest].get("role") == "tool":
+                del messages[oldest]
+            prompt = self.render(messages, ask)
+        tokens = prompt.tokens or []
+        return Spoken(tokens, prompt, truncated_tokens=before - len(tokens))
+
+    def _plain(self, ask: Ask, longest: int) -> Spoken:
+        prompt = ask.prompt or ""
+        if not isinstance(prompt, str):
+            tokens = self._checked(prompt)
+        elif ask.suffix is not None:
+            tokens = infill_prompt(self._engine, prompt, ask.suffix)
+        else:
+            tokens = self._engine.tokenize(prompt, parse_special=True)
+        if len(tokens) <= longest or not ask.truncate:
+            return Spoken(tokens)
+        kept = int(tokens[0] == self._engine.metadata.get("tokenizer.ggml.bos_token_id"))
+        shorter = tokens[:kept] + tokens[len(tokens) - longest + kept :]
+        return Spoken(shorter, truncated_tokens=len(tokens) - len(shorter))
+
+    def _checked(self, tokens: Sequence[int]) -> list[int]:
+        size = self._engine.vocabulary_size
+        unknown = next((token for token in tokens if not 0 <= token < size), None)
+        if unknown is not None:
+            raise InvalidArgument(f"token {unknown} is not one of the {size} of this model")
+        return list(tokens)

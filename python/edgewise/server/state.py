@@ -1,0 +1,90 @@
+"""What the server has while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from edgewise.server.answering import Answers
+from edgewise.server.logs import Log
+from edgewise.server.metrics import Metrics
+from edgewise.server.models import Models
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgewise.config import EngineConfig
+    from edgewise.server.catalog import Catalog
+    from edgewise.server.metrics import Labels
+    from edgewise.server.models import Loaded
+    from edgewise.server.settings import ServerConfig
+
+_MAKERS = 2  # models that are made at once: they take threads for minutes
+_THREADS = 8  # for what may take a while and is no answer: files, templates, tokens of long prompts
+
+
+class State:
+    """Everything that handlers work with.
+
+    Args:
+        config: of the server.
+        engine_config: how models are opened.
+        catalog: which models there are.
+        preload: names of models that are loaded at the start.
+        log: what is written of each request.
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        engine_config: EngineConfig,
+        catalog: Catalog,
+        preload: tuple[str, ...] = (),
+        log: Log | None = None,
+    ) -> None:
+        self.config = config
+        self.catalog = catalog
+        self.log = log or Log(config.log_format)
+        self.metrics = Metrics()
+        self.models = Models(catalog, config, engine_config, self.metrics, self.log)
+        self.answers = Answers(self.models, config, self.metrics, self.log)
+        self.is_ready = False
+        self.making = asyncio.Semaphore(_MAKERS)
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._preload = preload
+        self._loading: asyncio.Task[None] | None = None
+        self._declare_gauges()
+
+    async def start(self) -> None:
+        """Begins to load what is to be there from the start; requests are served meanwhile."""
+        self.loop = asyncio.get_running_loop()
+        self.loop.set_default_executor(ThreadPoolExecutor(_THREADS, "edgewise-work"))
+        self._loading = asyncio.ensure_future(self._load())
+
+    async def close(self) -> None:
+        """Unloads everything."""
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.gather(self._loading, return_exceptions=True)
+        await self.models.close()
+
+    async def _load(self) -> None:
+        try:
+            for name in self._preload:
+                async with self.models.lease(name):
+                    pass
+        except Exception as error:
+            self.log.write("not preloaded", error=str(error))
+        self.is_ready = True
+
+    def _declare_gauges(self) -> None:
+        def gauge(name: str, description: str, read: Callable[[Loaded], float]) -> None:
+            def values() -> dict[Labels, float]:
+                return {(("model", model.installed.name),): float(read(model)) for model in self.models.loaded}
+
+            self.metrics.gauge(name, description, values)
+
+        gauge("edgewise_queued", "Answers that wait for their turn.", lambda model: model.batch.queued)
+        gauge("edgewise_active", "Answers that are computed now.", lambda model: model.batch.active)
+        gauge("edgewise_model_memory_bytes", "What a model takes at most.", lambda model: model.footprint.total_bytes)
