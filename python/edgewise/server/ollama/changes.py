@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from edgewise.convert.conversion import Options, convert_model
+from edgewise.convert.for_store import workers
 from edgewise.errors import InvalidArgument, NotFound
-from edgewise.quantize.mixes import named_mix
-from edgewise.quantize.work import open_source, plan_mix, save
 from edgewise.server.ollama.answers import failed
 from edgewise.server.refusals import Refused
 from edgewise.server.replies import NDJSON, begin, dumps, reply
-from edgewise.store.creation import Recipe, Workers
+from edgewise.store.creation import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
-    from pathlib import Path
 
     from edgewise.server.endpoint import Call
 
@@ -190,17 +187,4 @@ def _create(call: Call, name: str, recipe: Recipe, report: Callable[[str, int, i
         base = catalog.find(recipe.source)
         if base.origin == "file":
             recipe = replace(recipe, source=base.path)
-    catalog.store.create(name, recipe, Workers(_quantize, _convert, report))
-
-
-def _quantize(source: Path, target: Path, form: str) -> None:
-    model = open_source(source)
-    try:
-        mix = named_mix(form.lower())
-    except InvalidArgument as error:
-        raise InvalidArgument(f"quantize: {error.message}", hint=error.hint) from error
-    save(model, plan_mix(model, mix), target)
-
-
-def _convert(folder: Path, target: Path) -> None:
-    convert_model(folder, target, Options())
+    catalog.store.create(name, recipe, workers(report))
