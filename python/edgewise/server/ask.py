@@ -40,7 +40,7 @@ class Ask:
         template: a chat template in place of the model's own.
         variables: what else the template may ask for.
         think: whether to reason first, or how hard; None for what the model does by itself.
-        insists_on_thinking: refuse what a model that can not reason is asked to reason about, in place of going without.
+        insists_on_thinking: refuse where the model can not reason, in place of going without.
         format: the form of the answer.
         sampling: options of the request, by the names of `GenerateOptions`.
         defaults: options of the surface, where neither the request nor the model has any.

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from edgewise.server import native
 from edgewise.server.ollama import surface as ollama
+from edgewise.server.openai import surface as openai
 
 if TYPE_CHECKING:
     from edgewise.server.endpoint import Surface
 
 # The last one answers for paths that belong to none.
-SURFACES: tuple[Surface, ...] = (ollama.SURFACE, native.SURFACE)
+SURFACES: tuple[Surface, ...] = (ollama.SURFACE, openai.SURFACE, native.SURFACE)

@@ -1,0 +1,32 @@
+"""OpenAI's endpoints."""
+
+from __future__ import annotations
+
+from edgewise.server.endpoint import Endpoint, Surface
+from edgewise.server.openai import chat, completions, embeddings, errors, models, shapes
+from edgewise.server.replies import SSE
+
+SURFACE = Surface(
+    name="openai",
+    prefixes=("/v1/", "/v1"),
+    endpoints=(
+        Endpoint(
+            ("POST",), "/v1/chat/completions", chat.complete, "An answer to a conversation.",
+            body=shapes.CHAT, reply=shapes.CHATTED, stream=SSE, is_long=True,
+        ),
+        Endpoint(
+            ("POST",), "/v1/completions", completions.complete, "Continuations of prompts.",
+            body=shapes.COMPLETION, reply=shapes.COMPLETED, stream=SSE, is_long=True,
+        ),
+        Endpoint(
+            ("POST",), "/v1/embeddings", embeddings.embed, "Texts as vectors of length one.",
+            body=shapes.EMBED, reply=shapes.EMBEDDED, is_long=True,
+        ),
+        Endpoint(("GET",), "/v1/models", models.models, "Installed models.", reply=shapes.MODELS),
+        Endpoint(
+            ("GET",), "/v1/models/{model:path}", models.model, "One of them.", reply=shapes.ENTRY, errors=(400, 404)
+        ),
+    ),
+    error=errors.error,
+    error_shape=shapes.ERROR,
+)  # fmt: skip
