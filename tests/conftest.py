@@ -24,9 +24,13 @@ def data(name: str) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No configuration file takes part, and no cache; `make test` with EDGEWISE_ISA set still means it."""
+    """No configuration file, no cache and no installed model takes part; EDGEWISE_ISA set for a run still means it."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-config"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("EDGEWISE_HOME", str(home / "edgewise"))
+    monkeypatch.setenv("OLLAMA_MODELS", str(home / "ollama"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(home / "hub"))
 
 
 @pytest.fixture(scope="session")

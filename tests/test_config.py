@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from edgewise.config import DEFAULT_CONTEXT_LENGTH, EngineConfig, adapter, load
+from edgewise.config import (
+    DEFAULT_CONTEXT_LENGTH,
+    EngineConfig,
+    adapter,
+    hugging_face_folder,
+    load,
+    ollama_folder,
+    store_folder,
+)
 from edgewise.errors import InvalidArgument
 
 
@@ -134,3 +142,20 @@ def test_the_context_is_the_models_own_but_not_huge_unless_asked_for() -> None:
     assert EngineConfig().context_for(131072) == DEFAULT_CONTEXT_LENGTH
     assert EngineConfig(context_length=0).context_for(131072) == 131072
     assert EngineConfig(context_length=8192).context_for(512) == 8192
+
+
+@pytest.mark.parametrize(
+    ("environment", "folders"),
+    [
+        ({"HOME": "/u"}, ("/u/.local/share/edgewise", "/u/.ollama/models", "/u/.cache/huggingface/hub")),
+        ({"HOME": "/u", "XDG_DATA_HOME": "/d", "XDG_CACHE_HOME": "/c"}, ("/d/edgewise", None, "/c/huggingface/hub")),
+        ({"HOME": "/u", "EDGEWISE_HOME": "/e", "XDG_DATA_HOME": "/d", "HF_HOME": "/h"}, ("/e", None, "/h/hub")),
+        ({"OLLAMA_MODELS": "/o", "HF_HUB_CACHE": "/h", "LOCALAPPDATA": "/l"}, ("/l/edgewise", "/o", "/h")),
+    ],
+)
+def test_models_are_where_their_owners_variables_say(
+    environment: dict[str, str], folders: tuple[str | None, ...]
+) -> None:
+    found = (store_folder(environment), ollama_folder(environment), hugging_face_folder(environment))
+    for path, expected in zip(found, folders, strict=True):
+        assert expected is None or path == Path(expected)

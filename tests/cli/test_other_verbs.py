@@ -116,6 +116,6 @@ def test_bash_completes_verbs_and_options(capsys: pytest.CaptureFixture[str]) ->
         result = subprocess.run(["bash", "-c", script + line], capture_output=True, text=True, check=True)
         return result.stdout.split()
 
-    assert completed("edgewise", "r") == ["run"]
+    assert completed("edgewise", "ru") == ["run"]
     assert completed("edgewise", "run", "--top-") == ["--top-k", "--top-p"]
     assert completed("edgewise", "doctor", "--j") == ["--json"]

@@ -70,7 +70,7 @@ impl Sampler {
     /// Chooses among the tokens of a mask, where token `i` has bit `i % 8` of byte `i / 8`; the others have no probability,
     /// whatever the options. An error if the mask has no token.
     pub fn sample_allowed(&mut self, logits: &[f32], allowed: &[u8]) -> Result<u32> {
-        let none = || Error::invalid_argument("the mask allows none of the tokens");
+        let none = || Error::invalid_argument("the mask allows no token");
         if self.is_greedy() {
             return best_allowed(logits, allowed).ok_or_else(none);
         }

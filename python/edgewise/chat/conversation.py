@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgewise.chat.template import ChatTemplate, Message, source_in
 from edgewise.errors import InvalidArgument, UnsupportedError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from edgewise.engine.protocol import Engine, GenerateOptions, Generation
 
 
@@ -18,6 +20,8 @@ class Conversation:
         engine: that answers.
         options: how answers are made.
         system: the system message.
+        template: a Jinja template in place of the file's own.
+        beginning: messages that every conversation begins with, after the system message.
         is_raw: give prompts to the model as they are; also what happens without a template.
 
     Raises:
@@ -27,17 +31,25 @@ class Conversation:
     """
 
     def __init__(
-        self, engine: Engine, options: GenerateOptions, *, system: str | None = None, is_raw: bool = False
+        self,
+        engine: Engine,
+        options: GenerateOptions,
+        *,
+        system: str | None = None,
+        template: str | None = None,
+        beginning: Sequence[Mapping[str, Any]] = (),
+        is_raw: bool = False,
     ) -> None:
         self.engine = engine
         self.options = options
-        source = None if is_raw else source_in(engine.metadata)
+        source = None if is_raw else template or source_in(engine.metadata)
         self._bos = _token_text(engine, "bos")
         self._template = ChatTemplate(source, self._bos, _token_text(engine, "eos")) if source is not None else None
         if system is not None and self._template is None:
             what = "--raw leaves the chat template away" if is_raw else "this model has no chat template"
             raise InvalidArgument(f"a system message needs a chat template: {what}")
         self._system = system
+        self._beginning = [dict(message) for message in beginning]
         self.messages: list[Message] = []
         self.clear()
 
@@ -47,8 +59,9 @@ class Conversation:
         return self._template is not None
 
     def clear(self) -> None:
-        """Forgets everything but the system message."""
+        """Forgets everything but the system message and what every conversation begins with."""
         self.messages = [] if self._system is None else [{"role": "system", "content": self._system}]
+        self.messages += self._beginning
 
     def set_system(self, text: str) -> None:
         """Starts anew with this system message."""

@@ -30,6 +30,14 @@ VERBS: dict[str, str] = {
     "run": "Answer a prompt, or chat at a terminal.",
     "serve": "Serve models over HTTP, to every client that speaks Ollama, OpenAI or Anthropic.",
     "show": "Say what is inside a model file.",
+    "list": "Say which models are installed.",
+    "import": "Install a model file under a name.",
+    "create": "Make a model of another one, with a system message, parameters and more.",
+    "cp": "Give an installed model one more name.",
+    "rm": "Remove an installed model.",
+    "verify": "Read every byte of the installed models, and say what is damaged.",
+    "gc": "Remove files that no installed model needs.",
+    "du": "Say what installed models take on the disk.",
     "convert": "Make a GGUF file of a model folder from the Hugging Face hub.",
     "quantize": "Make a model smaller.",
     "split": "Write a model as several files.",
@@ -65,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 ok, 1 failure, 2 wrong usage, 130 interrupted.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = [*(sys.argv[1:] if argv is None else argv)]  # in this module, `list` is the verb
     streams.prepare()
     try:
         code = _dispatch(arguments)

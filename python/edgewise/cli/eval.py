@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from edgewise.cli import engine_arguments
 from edgewise.cli.argument_types import whole
+from edgewise.cli.installed_models import HELP, model_path
 from edgewise.cli.output import print_json, shown
 from edgewise.cli.progress import ProgressBar
-from edgewise.engine import models
 from edgewise.evaluate.quality import measure, open_to_evaluate
 from edgewise.evaluate.texts import read_text
 
@@ -35,7 +35,7 @@ that perplexity hides in its error.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the verb's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="path of a GGUF file, or demo")
+    parser.add_argument("model", metavar="MODEL", help=HELP)
     parser.add_argument(
         "--against", metavar="MODEL", help="the model to compare with: the one that MODEL was made from"
     )
@@ -56,8 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Measures and prints."""
     text = read_text(arguments.file)
     config = engine_arguments.config(arguments)
-    path = models.resolve(arguments.model)
-    against = None if arguments.against is None else models.resolve(arguments.against)
+    path = model_path(arguments.model)
+    against = None if arguments.against is None else model_path(arguments.against)
     with ExitStack() as stack:
         engine = stack.enter_context(open_to_evaluate(path, config, arguments.context))
         reference = None

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from edgewise.cli import engine_arguments
 from edgewise.cli.eval import add_text_arguments
+from edgewise.cli.installed_models import HELP, model_path
 from edgewise.cli.output import shown
 from edgewise.cli.progress import ProgressBar
-from edgewise.engine import models
 from edgewise.errors import InvalidArgument
 from edgewise.evaluate.importance import measure_importance
 from edgewise.evaluate.quality import open_to_evaluate
@@ -32,7 +32,7 @@ the model will read; some hundred chunks are enough. The file is one that llama.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the verb's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="path of a GGUF file, or demo")
+    parser.add_argument("model", metavar="MODEL", help=HELP)
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="FILE", help="where the result goes")
     parser.add_argument("--force", action="store_true", help="replace the file if it is there")
     add_text_arguments(parser)
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output.exists() and not arguments.force:
         raise InvalidArgument(f"{arguments.output} is there already", hint="--force replaces it")
     text = read_text(arguments.file)
-    path = models.resolve(arguments.model)
+    path = model_path(arguments.model)
     with (
         open_to_evaluate(path, engine_arguments.config(arguments), arguments.context) as engine,
         ProgressBar("chunks", is_quiet=arguments.quiet) as progress,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from edgewise.cli import engine_arguments
 from edgewise.cli.argument_types import nats, pattern_and_format, size_bytes, tensor_format
 from edgewise.cli.eval import add_text_arguments
+from edgewise.cli.installed_models import beside_model, model_path
 from edgewise.cli.output import print_json, shown, size
 from edgewise.cli.progress import ProgressBar
-from edgewise.engine import models
 from edgewise.engine.memory import peak_memory_bytes
 from edgewise.evaluate import table
 from edgewise.evaluate.page import require_kind, write_report
@@ -52,9 +52,17 @@ _MEASURED = "measured"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the verb's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="path of a GGUF file, best in f32, bf16 or f16")
+    parser.add_argument(
+        "model", metavar="MODEL", help="path of a GGUF file, or name of an installed model; best in f32, bf16 or f16"
+    )
     parser.add_argument("formats", nargs="*", metavar="FORMAT", help="what it becomes, such as q4_k_m")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where it goes; by default beside MODEL")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="where it goes; by default beside MODEL, of an installed one here",
+    )
     parser.add_argument("--imatrix", type=Path, metavar="FILE", help="an importance matrix, which guides the rounding")
     aims = parser.add_argument_group("instead of a FORMAT, one for each tensor")
     aims.add_argument("--target-size", type=size_bytes, metavar="SIZE", help="lose least in a file of 2GB, say")
@@ -103,11 +111,11 @@ def run(arguments: argparse.Namespace) -> int:
     text = read_text(arguments.file) if arguments.file is not None else b""
     if arguments.output is not None and not (arguments.force or arguments.dry_run):
         require_absent(arguments.output)  # before the work
-    source = open_source(models.resolve(arguments.model), arguments.imatrix)
+    source = open_source(model_path(arguments.model), arguments.imatrix)
     if source.unmeasured and not arguments.quiet:
         print(f"note: the importance matrix says nothing of {source.unmeasured} matrices", file=sys.stderr)
     wishes = Wishes(tuple(arguments.patterns), arguments.output_tensor, arguments.token_embedding)
-    beside = Path("demo.gguf") if source.path == models.DEMO else source.path
+    beside = beside_model(arguments.model, source.path)
     plans: list[tuple[str, Plan, float | None]]
     if mixes:
         may_requantize = arguments.allow_requantize

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgewise.chat.conversation import Conversation
+from edgewise.chat.template import source_in
 from edgewise.cli import engine_arguments, sampling_arguments, speeds
 from edgewise.cli.argument_types import utf8
+from edgewise.cli.installed_models import HELP, installed
 from edgewise.cli.output import exact, print_json, read_stdin
 from edgewise.engine import open as open_engine
 
 if TYPE_CHECKING:
     import argparse
+
+    from edgewise.config import EngineConfig
+    from edgewise.engine.protocol import Engine
+    from edgewise.store.installed import InstalledModel
 
 
 EPILOG = """\
@@ -21,6 +28,7 @@ examples:
   edgewise run -m model.gguf -n 256 -p "What is AI?"
   edgewise run model.gguf                          a chat; Ctrl-C stops an answer, /help says more
   edgewise run model.gguf --raw -p "Once upon a"   continue the text, without the chat template
+  edgewise run llama3.2:1b                         an installed model, as `edgewise list` calls it
   git diff | edgewise run model.gguf --system "Write a commit message."
   edgewise run demo -p Hello --json | jq .text
 
@@ -33,7 +41,7 @@ exit codes: 0 ok, 1 failure, 2 wrong usage, 130 interrupted
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the verb's arguments."""
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="path of a GGUF file, or demo")
+    parser.add_argument("model", nargs="?", metavar="MODEL", help=HELP)
     parser.add_argument("-m", "--model", dest="model_option", metavar="MODEL", help="the same")
     parser.add_argument("-p", "--prompt", type=utf8, metavar="TEXT", help="what to ask; from a pipe if not given")
     parser.add_argument("--system", type=utf8, metavar="TEXT", help="the system message")
@@ -52,14 +60,45 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     is_chat = arguments.prompt is None and sys.stdin is not None and sys.stdin.isatty() and not arguments.json
     prompt = arguments.prompt if arguments.prompt is not None or is_chat else read_stdin()
-    with open_engine(name, engine_arguments.config(arguments)) as engine:
-        options = sampling_arguments.options(arguments, engine.metadata)
-        conversation = Conversation(engine, options, system=arguments.system, is_raw=arguments.raw)
+    model = installed(name)
+    config = engine_arguments.config(arguments)
+    with open_engine(
+        name if model is None else model.path, config if model is None else _as_installed(config, model)
+    ) as (engine):
+        conversation = _conversation(engine, model, arguments)
         if prompt is None:
             from edgewise.cli.repl import Repl
 
             return Repl(conversation, is_quiet=arguments.quiet).run()
         return _answer(conversation, prompt, as_json=arguments.json, is_quiet=arguments.quiet)
+
+
+def _as_installed(config: EngineConfig, model: InstalledModel) -> EngineConfig:
+    """With what the model says of its context and its adapters; what the user says comes first."""
+    context_length = config.context_length
+    if context_length is None:
+        context_length = model.parameters.get("num_ctx")
+    return replace(
+        config,
+        context_length=context_length,
+        lora=(*((path, 1.0) for path in model.adapters), *config.lora),
+    )
+
+
+def _conversation(engine: Engine, model: InstalledModel | None, arguments: argparse.Namespace) -> Conversation:
+    if model is None:
+        options = sampling_arguments.options(arguments, engine.metadata)
+        return Conversation(engine, options, system=arguments.system, is_raw=arguments.raw)
+    options = sampling_arguments.options(arguments, engine.metadata, model.parameters)
+    if arguments.raw:
+        return Conversation(engine, options, system=arguments.system, is_raw=True)
+    return Conversation(
+        engine,
+        options,
+        system=arguments.system if arguments.system is not None else model.system,
+        template=model.chat_template(source_in(engine.metadata)),
+        beginning=model.messages,
+    )
 
 
 def _answer(conversation: Conversation, prompt: str, *, as_json: bool, is_quiet: bool) -> int:

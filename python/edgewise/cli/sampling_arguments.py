@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from edgewise.cli.argument_types import seed, utf8, whole
@@ -63,21 +64,48 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def options(arguments: argparse.Namespace, metadata: Mapping[str, object]) -> GenerateOptions:
-    """The options that they ask for."""
+# Installed models may bring theirs, under Ollama's names: (option, parameter).
+FROM_MODEL = {
+    "temperature": "temperature",
+    "top_k": "top_k",
+    "top_p": "top_p",
+    "min_p": "min_p",
+    "typical_p": "typical_p",
+    "seed": "seed",
+    "repeat_penalty": "repeat_penalty",
+    "penalty_last_n": "repeat_last_n",
+    "frequency_penalty": "frequency_penalty",
+    "presence_penalty": "presence_penalty",
+    "keep_tokens": "num_keep",
+}
+
+
+def options(
+    arguments: argparse.Namespace, metadata: Mapping[str, object], parameters: Mapping[str, Any] = MappingProxyType({})
+) -> GenerateOptions:
+    """The options that they ask for; what they leave open comes from the installed model, else from its file.
+
+    Args:
+        arguments: of the command line.
+        metadata: of the file.
+        parameters: of the installed model.
+    """
     chosen: dict[str, Any] = {
         option: metadata[key] for option, key in FROM_FILE.items() if _suits(option, metadata.get(key))
     }
+    chosen |= {option: parameters[key] for option, key in FROM_MODEL.items() if _suits(option, parameters.get(key))}
     names = ["temperature", "top_k", "top_p", "min_p", "typical_p", "seed"]
     names += ["repeat_penalty", "frequency_penalty", "presence_penalty", "context_shift", "keep_tokens"]
     chosen |= {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    limit = arguments.max_tokens if arguments.max_tokens is not None and arguments.max_tokens >= 0 else None
-    return replace(GenerateOptions(logprobs=False), **chosen, max_tokens=limit, stop=tuple(arguments.stop or ()))
+    limit = arguments.max_tokens if arguments.max_tokens is not None else parameters.get("num_predict")
+    stop = tuple(arguments.stop or parameters.get("stop", ()))
+    chosen["max_tokens"] = limit if isinstance(limit, int) and limit >= 0 else None
+    return replace(GenerateOptions(logprobs=False), **chosen, stop=stop)
 
 
 def _suits(option: str, value: Any) -> bool:
     """Whether a file's value can be that option; one that cannot is left out, for it is not what the user asked."""
-    kinds = (int,) if option in ("top_k", "penalty_last_n") else (int, float)
+    kinds = (int,) if option in ("top_k", "penalty_last_n", "seed", "keep_tokens") else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds):
         return False
     try:

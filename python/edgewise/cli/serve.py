@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from edgewise.cli import engine_arguments
 from edgewise.cli.argument_types import size_bytes, whole
+from edgewise.cli.installed_models import open_store
 from edgewise.cli.output import shown
-from edgewise.config import api_keys, hugging_face_folder, ollama_folder, store_folder
+from edgewise.config import api_keys
 from edgewise.errors import InvalidArgument, SystemRefused
 from edgewise.server.serving import require_packages
 from edgewise.server.settings import DEFAULT_PORT, ServerConfig, duration_seconds, keep_alive_seconds
@@ -25,8 +26,8 @@ examples:
   edgewise serve --host 0.0.0.0 --api-key-file keys.txt --tls-cert chain.pem --tls-key key.pem
   curl localhost:11434/api/generate -d '{"model": "demo", "prompt": "What is AI?", "stream": false}'
 
-Clients of Ollama find the server by themselves; others get the address http://localhost:11434/v1. What is offered stands
-Clients of Ollama find the server by themselves; others get the address http://localhost:11434/v1. All of it stands
+Clients of Ollama find the server by themselves; others get the address http://localhost:11434/v1. What it offers is
+told at http://localhost:11434/docs. Keys come from --api-key, files and EDGEWISE_API_KEY. SIGTERM stops the server
 after the answers that are on their way.
 
 exit codes: 0 ok, 1 failure, 2 wrong usage
@@ -83,10 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
     config = _config(arguments)
     from edgewise.server.app import make_app
     from edgewise.server.serving import serve
-    from edgewise.store.store import Store
 
-    store = Store(store_folder(), ollama_folder=ollama_folder(), hugging_face_folder=hugging_face_folder())
-    app = make_app(config, engine_arguments.config(arguments), store, arguments.models)
+    app = make_app(config, engine_arguments.config(arguments), open_store(), arguments.models)
     serve(app, config, _say)
     return 0
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgewise import _core
+from edgewise.cli.installed_models import HELP, installed
 from edgewise.cli.output import exact, print_json, shown, size
 from edgewise.engine import models
-from edgewise.errors import EdgewiseError
+from edgewise.errors import EdgewiseError, InvalidArgument
+from edgewise.store.parameters import written
 
 if TYPE_CHECKING:
     import argparse
+
+    from edgewise.store.installed import InstalledModel
 
 EPILOG = """\
 examples:
   edgewise show model.gguf
   edgewise show model.gguf --tensors       every tensor with its format, shape and size
   edgewise show model.gguf --template      the chat template
+  edgewise show llama3.2:1b --modelfile    what would create the installed model again
   edgewise show demo --json | jq .metadata
 """
 
@@ -33,27 +38,39 @@ SIZES = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the verb's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="path of a GGUF file, or demo")
+    parser.add_argument("model", metavar="MODEL", help=HELP)
     parser.add_argument("--tensors", action="store_true", help="list every tensor")
     parser.add_argument("--template", action="store_true", help="print the chat template alone")
+    parser.add_argument("--modelfile", action="store_true", help="print the Modelfile of an installed model")
     parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints what is asked for."""
-    path = models.resolve(arguments.model)
+    model = installed(arguments.model)
+    path = models.resolve(arguments.model) if model is None else model.path
+    if arguments.modelfile:
+        if model is None:
+            raise InvalidArgument(f"{arguments.model} is no installed model: it has no Modelfile")
+        print(exact(str(model.modelfile())), end="")
+        return 0
     file = _core.ModelFile(path)
     metadata = file.metadata()
     if arguments.template:
         from edgewise.chat.template import source_in
 
         template = source_in(metadata)
+        if model is not None:
+            template = model.chat_template(template) or template
         print(exact(template) if template is not None else "the file has no chat template")
         return 0 if template is not None else 1
     facts = _facts(file, metadata)
     if arguments.json:
-        print_json({"path": str(path), **facts, "metadata": metadata})
+        said = None if model is None else _said(model)
+        print_json({"path": str(path), "installed": said, **facts, "metadata": metadata})
         return 0
+    if model is not None:
+        _print_rows([(label, str(value)) for label, value in _said(model).items() if value])
     _print_summary(str(path), facts)
     if arguments.tensors:
         _print_tensors(file)
@@ -112,11 +129,29 @@ def _print_summary(path: str, facts: dict[str, Any]) -> None:
         ("chat template", "yes; --template prints it" if facts["has_chat_template"] else "none"),
         ("engine", "native" if facts["runs_in_core"] else "\n".join(["not native:", *facts["refusal"].splitlines()])),
     ]
-    for label, value in rows:
-        print(shown(f"{label:<18}{value}").replace("\n", "\n" + " " * 18))
+    _print_rows(rows)
     print(f"{'formats':<18}{'tensors':>8}{'size':>12}")
     for name, entry in sorted(facts["formats"].items(), key=lambda item: -item[1]["size_bytes"]):
         print(f"  {name:<16}{entry['tensors']:>8}{size(entry['size_bytes']):>12}")
+
+
+def _said(model: InstalledModel) -> dict[str, Any]:
+    """What an installed model says beside what is in its file."""
+    return {
+        "installed as": model.name,
+        "digest": model.digest,
+        "kept by": model.origin,
+        "system": model.system,
+        "parameters": "\n".join(f"{name} {value}" for name, value in written(model.parameters)),
+        "adapters": "\n".join(str(path) for path in model.adapters),
+        "projectors": "\n".join(str(path) for path in model.projectors),
+        "license": model.license.partition("\n")[0],
+    }
+
+
+def _print_rows(rows: list[tuple[str, str]]) -> None:
+    for label, value in rows:
+        print(shown(f"{label:<18}{value}").replace("\n", "\n" + " " * 18))
 
 
 def _print_tensors(file: _core.ModelFile) -> None:

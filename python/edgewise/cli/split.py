@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewise.cli.argument_types import size_bytes, whole
+from edgewise.cli.installed_models import beside_model, model_path
 from edgewise.cli.output import shown, size
 from edgewise.cli.progress import ProgressBar
-from edgewise.engine import models
 from edgewise.errors import InvalidArgument
 from edgewise.quantize.shards import bare_name, split
 
@@ -27,7 +27,7 @@ Every file that reads GGUF opens such a model by its first file. `edgewise merge
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the verb's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="path of a GGUF file")
+    parser.add_argument("model", metavar="MODEL", help="path of a GGUF file, or name of an installed model")
     limit = parser.add_mutually_exclusive_group(required=True)
     limit.add_argument("--max-size", type=size_bytes, metavar="SIZE", help="what a file may take, such as 2GB")
     limit.add_argument("--max-tensors", type=whole, metavar="N", help="how many tensors a file may hold")
@@ -42,11 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Writes the files and prints their names."""
     if arguments.max_tensors is not None and arguments.max_tensors < 1:
         raise InvalidArgument("--max-tensors must be at least 1")
-    source = models.resolve(arguments.model)
+    source = model_path(arguments.model)
     with ProgressBar("million weights", is_quiet=arguments.quiet) as bar:
         paths = split(
             source,
-            arguments.output or bare_name(source),
+            arguments.output or bare_name(beside_model(arguments.model, source)),
             most_bytes=arguments.max_size,
             most_tensors=arguments.max_tensors,
             replace_files=arguments.force,

@@ -31,5 +31,6 @@ def resolve(name: str) -> Path:
     except OSError:
         return path
     raise SystemRefused(
-        f"{name or 'a model without a name'}: no such file", hint="MODEL is the path of a GGUF file, or demo"
+        f"{name or 'a model without a name'}: no such file",
+        hint="MODEL is the path of a GGUF file, a name that `edgewise list` shows, or demo",
     )

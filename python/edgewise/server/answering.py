@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgewise.engine.batching import Stream
     from edgewise.engine.protocol import FinishReason, GenerateOptions, Piece
     from edgewise.server.ask import Ask
+    from edgewise.server.logs import Log
     from edgewise.server.metrics import Metrics
     from edgewise.server.models import Lease, Models
     from edgewise.server.settings import ServerConfig
@@ -90,12 +91,14 @@ class Answers:
         models: that answer.
         config: of the server.
         metrics: told of each answer's cost.
+        log: told of prompts and answers, if the configuration wants that.
     """
 
-    def __init__(self, models: Models, config: ServerConfig, metrics: Metrics) -> None:
+    def __init__(self, models: Models, config: ServerConfig, metrics: Metrics, log: Log) -> None:
         self._models = models
         self._config = config
         self._metrics = metrics
+        self._log = log if config.logs_prompts else None
 
     @asynccontextmanager
     async def prepare(self, ask: Ask) -> AsyncIterator[Prepared]:
@@ -114,7 +117,7 @@ class Answers:
             if ask.context_length is not None:
                 limit = min(limit, ask.context_length)
             spoken = await asyncio.to_thread(speech.prompt, ask, options.max_tokens, limit)
-            yield Prepared(ask, lease, spoken, options, limit, self._deadline_s(ask), self._metrics)
+            yield Prepared(ask, lease, spoken, options, limit, self._deadline_s(ask), self._metrics, self._log)
 
     def _deadline_s(self, ask: Ask) -> float | None:
         limit_s = self._config.deadline_s if ask.deadline_s is None else min(ask.deadline_s, self._config.deadline_s)
@@ -133,6 +136,7 @@ class Prepared:
         context_limit: tokens that prompt and answer may have together.
         deadline_s: when they must be over, on `time.perf_counter`; None for no limit.
         metrics: told of each answer's cost.
+        log: told of prompts and answers; None if that is not wanted.
     """
 
     ask: Ask
@@ -142,6 +146,7 @@ class Prepared:
     context_limit: int
     deadline_s: float | None
     metrics: Metrics
+    log: Log | None
 
     def start(self, **changes: Any) -> Reply:
         """Starts an answer.
@@ -236,7 +241,12 @@ class Reply:
     async def __aexit__(self, *_: object) -> None:
         self._running.close()
         self._cost = self._cost or self._measure()
-        self._prepared.metrics.answered(self._prepared.lease.model.installed.name, self._cost)
+        prepared = self._prepared
+        prepared.metrics.answered(prepared.lease.model.installed.name, self._cost)
+        if prepared.log is not None:
+            detokenize = prepared.lease.model.engine.detokenize
+            prompt, answer = (detokenize(tokens, special=True) for tokens in (prepared.spoken.tokens, self.tokens))
+            prepared.log.write("answer", prompt=prompt.decode(errors="replace"), text=answer.decode(errors="replace"))
 
     def _text(self, piece: Piece) -> str:
         """What a piece says, special tokens included that the reader has to see."""

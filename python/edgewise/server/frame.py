@@ -40,7 +40,7 @@ class Frame:
     """
 
     def __init__(self, state: State, surfaces: Sequence[Surface]) -> None:
-        self._state = state
+        self.state = state
         self._surfaces = surfaces
         self._guard = Guard(state.config)
         self._paths: dict[str, Methods] = {}
@@ -64,13 +64,13 @@ class Frame:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 try:
-                    await self._state.start()
+                    await self.state.start()
                 except Exception as error:
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                     raise
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
-                await self._state.close()
+                await self.state.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
@@ -80,7 +80,7 @@ class Frame:
         methods, parameters = self._find(scope["path"])
         scope["path_params"] = parameters
         surface, endpoint = methods.get(scope["method"], (self._surface_of(scope["path"]), None))
-        call = Call(self._state, surface, request, {}, self._guard.namespace(request.headers), started_s)
+        call = Call(self.state, surface, request, {}, self._guard.namespace(request.headers), started_s)
         outgoing = _Outgoing(send, request.headers, self._guard)
         try:
             refusal = self._refusal(call, endpoint, methods)
@@ -120,7 +120,7 @@ class Frame:
         except Exception as error:
             refusal = refusal_of(error)
             if refusal.kind == "internal":
-                self._state.log.error("failed", error, path=call.request.url.path)
+                self.state.log.error("failed", error, path=call.request.url.path)
             await self._refuse(call, refusal, receive, send)
             return
         await response(call.request.scope, receive, send)
@@ -153,18 +153,18 @@ class Frame:
         return value
 
     async def _read(self, request: Request) -> bytes:
-        limit = self._state.config.request_bytes
+        limit = self.state.config.request_bytes
         announced = request.headers.get("content-length", "")
         too_long = Refused("too_large", f"the request's body is longer than {limit} bytes")
         if announced.isdecimal() and int(announced) > limit:
             raise too_long
         parts: list[bytes] = []
         length = 0
-        deadline_s = time.monotonic() + self._state.config.read_s + limit / 1e5
+        deadline_s = time.monotonic() + self.state.config.read_s + limit / 1e5
         chunks = request.stream()
         while True:
             try:
-                wait_s = min(self._state.config.read_s, deadline_s - time.monotonic())
+                wait_s = min(self.state.config.read_s, deadline_s - time.monotonic())
                 chunk = await asyncio.wait_for(anext(chunks), wait_s)
             except StopAsyncIteration:
                 return b"".join(parts)
@@ -206,7 +206,7 @@ class Frame:
     def _note(self, call: Call, endpoint: Endpoint | None, outgoing: _Outgoing) -> None:
         took_s = time.perf_counter() - call.started_s
         path = endpoint.path if endpoint is not None else "other"
-        metrics = self._state.metrics
+        metrics = self.state.metrics
         metrics.count(
             "edgewise_requests_total", surface=call.surface.name, path=path, status=str(outgoing.status or "none")
         )
@@ -215,7 +215,7 @@ class Frame:
             call.notes["cancelled"] = True
             metrics.count("edgewise_requests_cancelled_total")
         method, shown = call.request.method, call.request.url.path
-        self._state.log.write(
+        self.state.log.write(
             "request", method=method, path=shown[:200], status=outgoing.status, took_s=took_s, **call.notes
         )
 

@@ -47,7 +47,7 @@ class State:
         self.log = log or Log(config.log_format)
         self.metrics = Metrics()
         self.models = Models(catalog, config, engine_config, self.metrics, self.log)
-        self.answers = Answers(self.models, config, self.metrics)
+        self.answers = Answers(self.models, config, self.metrics, self.log)
         self.is_ready = False
         self._preload = preload
         self._loading: asyncio.Task[None] | None = None

@@ -209,12 +209,25 @@ class Upload:
         self._file: IO[bytes] | None = None
         with blobs.lock.held(), refusals(self.path):  # so that nobody finds it before it is locked
             make_folder(self.path.parent)
-            if linked_to is not None:
-                with contextlib.suppress(OSError):  # another file system, or one without links
-                    os.link(os.path.realpath(linked_to), self.path)
-                    self.is_linked = True
-            self._file = self.path.open("rb" if self.is_linked else "x+b", buffering=0)
-            locks.try_lock(self._file.fileno())
+            self._file = None if linked_to is None else self._linked(linked_to)
+            self.is_linked = self._file is not None
+            if self._file is None:
+                self._file = self.path.open("x+b", buffering=0)
+                locks.try_lock(self._file.fileno())
+
+    def _linked(self, source: Path) -> IO[bytes] | None:
+        """The file under one more name; None on another file system, or one without links or such locks."""
+        file = None
+        try:
+            os.link(os.path.realpath(source), self.path)
+            file = self.path.open("rb", buffering=0)
+            locks.try_lock(file.fileno())
+        except OSError:
+            if file is not None:
+                file.close()
+            remove(self.path)
+            return None
+        return file
 
     @property
     def digest(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -83,6 +84,9 @@ def put_in_place(temporary: Path, path: Path) -> None:
 
 def remove(path: Path) -> bool:
     """Removes a file; False if it is not there, or Windows does not let go of it."""
+    if os.name != "posix":  # Windows removes no read-only file
+        with contextlib.suppress(OSError):
+            path.chmod(stat.S_IWRITE)
     try:
         path.unlink()
     except FileNotFoundError:

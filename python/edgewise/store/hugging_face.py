@@ -29,8 +29,13 @@ _SHARD = re.compile(r"-(\d{5})-of-\d{5}$")
 _QUANTIZATION = re.compile(r"[.-]((?:UD-)?(?:I?Q\d\w*|TQ\d\w*|MXFP4\w*|BF16|F16|F32|FP16))$", re.IGNORECASE)
 
 
-def models(cache: Path) -> Iterator[InstalledModel]:
-    """Every GGUF model that is whole; others are left out."""
+def models(cache: Path, wanted: ModelName | None = None) -> Iterator[InstalledModel]:
+    """Every GGUF model that is whole; others are left out.
+
+    Args:
+        cache: the folder of the hub's repositories.
+        wanted: only the model of this name; None for all.
+    """
     for repository in sorted(cache.glob("models--*--*")):
         found = _REPOSITORY.fullmatch(repository.name)
         snapshot = _newest_snapshot(repository)
@@ -40,8 +45,10 @@ def models(cache: Path) -> Iterator[InstalledModel]:
             with contextlib.suppress(EdgewiseError, OSError):
                 tag = quantization_in(path.name)
                 if tag is not None:
-                    when = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
                     name = ModelName(HOST, found[1], found[2], tag)
+                    if wanted is not None and wanted.key != name.key:
+                        continue
+                    when = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
                     yield installed.in_place(path, str(name), "hugging face", when, _digest(path))
 
 

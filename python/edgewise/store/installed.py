@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgewise.errors import ModelFileError
 from edgewise.store import go_templates
-from edgewise.store.details import Details, prove
+from edgewise.store.details import Details, FileFacts, prove
 from edgewise.store.manifest import Manifest, canonical, digest_of, json_object
 from edgewise.store.modelfile import Modelfile
 
@@ -157,11 +158,11 @@ def in_place(path: Path, name: str, origin: str, modified_at: datetime, digest: 
         ModelFileError: if it is malformed.
         SystemRefused: if it cannot be read.
     """
-    facts = prove(path)
+    status = path.stat()
+    facts = _facts(path, status.st_size, status.st_mtime_ns)
     if facts.kind != "model":
         hint = "an adapter is used together with a model: --lora" if facts.kind == "adapter" else None
         raise ModelFileError(f"{path} is no model but of another kind: {facts.kind}", hint=hint)
-    status = path.stat()
     identity = canonical({"path": str(path.absolute()), "size": status.st_size, "time": status.st_mtime_ns})
     return InstalledModel(
         name=name,
@@ -172,6 +173,12 @@ def in_place(path: Path, name: str, origin: str, modified_at: datetime, digest: 
         origin=origin,
         details=facts.details,
     )
+
+
+@functools.lru_cache(maxsize=256)
+def _facts(path: Path, size_bytes: int, time_ns: int) -> FileFacts:
+    """What a file is, found out once as long as it stays the same."""
+    return prove(path)
 
 
 def _messages(text: str, name: str) -> tuple[dict[str, Any], ...]:

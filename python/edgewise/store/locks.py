@@ -56,7 +56,10 @@ def try_lock(descriptor: int) -> bool:
 
 def is_held(path: Path) -> bool:
     """Whether somebody who lives holds the lock of a file that is there."""
-    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        descriptor = os.open(path, os.O_RDWR)  # some network file systems lock no file that is open to be read only
+    except PermissionError:
+        descriptor = os.open(path, os.O_RDONLY)
     try:
         return not try_lock(descriptor)
     finally:

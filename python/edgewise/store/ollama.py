@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from edgewise.store.installed import InstalledModel
 
 
-def models(folder: Path, split: Path) -> Iterator[InstalledModel]:
+def models(folder: Path, split: Path, wanted: ModelName | None = None) -> Iterator[InstalledModel]:
     """Every GGUF model that is whole; others are left out.
 
     Args:
         folder: Ollama's, of models.
         split: where links to the parts of split models go.
+        wanted: only the model of this name; None for all.
     """
 
     def locate(digest: str) -> Path:
@@ -50,6 +51,8 @@ def models(folder: Path, split: Path) -> Iterator[InstalledModel]:
     for path in sorted(manifests.glob("*/*/*/*")):
         with contextlib.suppress(EdgewiseError, OSError):
             name = ModelName(*path.relative_to(manifests).parts)
+            if wanted is not None and wanted.key != name.key:
+                continue
             data = _read(path, MOST_BYTES)
             when = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
             manifest = Manifest.decode(data, path)

@@ -7,6 +7,7 @@ moments, never while bytes are copied, and is whole after each step, so that who
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import time
 from datetime import datetime, timezone
@@ -79,9 +80,8 @@ class Store:
             return model
         if name.key == DEMO_NAME.key:
             return self._demo()
-        for model in self._foreign():
-            if ModelName.parse(model.name).key == name.key:
-                return model
+        for model in self._foreign(name):
+            return model
         raise NotFound(f"model {str(name)!r} not found", hint="`edgewise list` says which models are there")
 
     def find(self, text: str) -> InstalledModel:
@@ -280,15 +280,16 @@ class Store:
     def _demo(self) -> InstalledModel:
         if not DEMO.is_file():
             raise NotFound("this installation has no demo model", hint="`edgewise import` installs a GGUF file")
-        data = DEMO.read_bytes()
-        when = datetime.fromtimestamp(DEMO.stat().st_mtime, timezone.utc)
-        return installed.in_place(DEMO, str(DEMO_NAME), "package", when, digest_of(data))
+        status = DEMO.stat()
+        when = datetime.fromtimestamp(status.st_mtime, timezone.utc)
+        return installed.in_place(DEMO, str(DEMO_NAME), "package", when, _demo_digest(status.st_mtime_ns))
 
-    def _foreign(self) -> Iterable[InstalledModel]:
+    def _foreign(self, name: ModelName | None = None) -> Iterable[InstalledModel]:
+        """Models that others keep; only those of a name, if one is given."""
         if self._ollama is not None:
-            yield from ollama.models(self._ollama, self.root / "split")
+            yield from ollama.models(self._ollama, self.root / "split", name)
         if self._hugging_face is not None:
-            yield from hugging_face.models(self._hugging_face)
+            yield from hugging_face.models(self._hugging_face, name)
 
     def _base(self, name: str, lease: Lease) -> tuple[InstalledModel, Manifest | None]:
         """A model to make another one from, kept by a lease from now on; its manifest if the store has one."""
@@ -347,6 +348,11 @@ class Store:
 
 
 _DAMAGED_HINT = "`edgewise verify` says what is damaged; create or import the model again, or remove it: `edgewise rm`"
+
+
+@functools.cache
+def _demo_digest(time_ns: int) -> str:
+    return digest_of(DEMO.read_bytes())
 
 
 def is_file(path: Path) -> bool:

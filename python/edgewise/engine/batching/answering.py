@@ -72,13 +72,12 @@ class AnswerJob(Job):
     def begin(self, engine: NativeEngine) -> None:
         """Takes up what memory or disk have of the prompt; again with what was said since."""
         progress = self._progress
-        is_first = self._decoding is None
-        if is_first:
-            self.begun_s = time.perf_counter()
-            progress.queue_s = self.begun_s - progress.started_s
+        if self._decoding is None:
             self._decoding = Decoding(engine, progress, can_guess=progress.constraint is None)
         self._sequence, self._held = engine.begin_sequence(progress.window, progress.namespace)
-        if is_first:
+        if progress.prefill_s == 0.0:  # or the room was lacking before any work was done
+            self.begun_s = time.perf_counter()
+            progress.queue_s = self.begun_s - progress.started_s
             progress.cached = self._held
 
     def leave(self, engine: NativeEngine) -> None:

@@ -74,6 +74,11 @@ class Batching(ABC):
         """How many requests are worked on."""
         return len(self._places.active)
 
+    @property
+    def takes_requests(self) -> bool:
+        """False once it is drained or closed."""
+        return self._places.is_open
+
     @abstractmethod
     def submit(
         self,

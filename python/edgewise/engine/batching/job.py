@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Literal
 
+from edgewise.config import require_number
 from edgewise.errors import DeadlineExceeded
 
 if TYPE_CHECKING:
@@ -25,11 +26,16 @@ class Job(ABC):
 
     Args:
         deadline_s: how long it may take from now on, in seconds.
+
+    Raises:
+        InvalidArgument: if that is no number.
     """
 
     def __init__(self, deadline_s: float | None) -> None:
         self.number = 0  # in the order of arrival
         self.asked_s = self.begun_s = time.perf_counter()
+        if deadline_s is not None:
+            require_number("deadline_s", deadline_s)
         self._deadline_s = deadline_s
         self.is_cancelled = False
         self.is_over = False

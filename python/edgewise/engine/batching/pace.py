@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # What of the bound is aimed at: a step takes longer as a prompt grows, and when the machine is busy.
-AIM = 0.6
+AIM = 0.5
 # Nobody waits for a token of a stream that runs alone: longer steps, but short enough to be cancelled between them.
 ALONE_S = 1.0
 # Before anything was measured.

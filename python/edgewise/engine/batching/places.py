@@ -33,7 +33,7 @@ class Places:
         self._active: list[Job] = []
         self._count = 0
         self._work_s = 0.0  # what a request takes from its beginning to its end
-        self._is_open = True
+        self.is_open = True
         self._is_closing = False
 
     @property
@@ -66,7 +66,7 @@ class Places:
             Closed: if nothing is taken any more.
         """
         with self._changed:
-            if not self._is_open:
+            if not self.is_open:
                 raise Closed("the batch takes no more requests: it is being closed")
             if len(self._waiting) + len(self._active) >= self._queue_limit + self._parallel:
                 raise QueueFull(
@@ -134,12 +134,12 @@ class Places:
     def drain(self, timeout_s: float | None) -> bool:
         """Takes no more jobs, and waits until there are none; False if that took longer."""
         with self._changed:
-            self._is_open = False
+            self.is_open = False
             self._changed.notify_all()
             return self._changed.wait_for(lambda: not self._waiting and not self._active, timeout_s)
 
     def close(self) -> None:
         """Takes no more jobs, and lets `wait_for_work` say that it is time to end."""
         with self._changed:
-            self._is_open, self._is_closing = False, True
+            self.is_open, self._is_closing = False, True
             self._changed.notify_all()

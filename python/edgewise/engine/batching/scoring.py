@@ -75,7 +75,7 @@ class ScoreJob(TicketJob[Scores]):
         self._most_rows = max(1, LOGITS_BYTES // (4 * vocabulary_size))
         self._base = -1  # the sequence of the prefix
         self._held = 0
-        self._cached: int | None = None
+        self._cached = 0
         self._evaluated = 0
         self._logprobs: list[list[float]] = [[] for _ in continuations]
         self._width = len(continuations)  # how many have a sequence at a time
@@ -84,7 +84,7 @@ class ScoreJob(TicketJob[Scores]):
     def begin(self, engine: NativeEngine) -> None:
         """Takes up what memory or disk have of the prefix."""
         self._base, self._held = engine.begin_sequence(self._prefix, self._namespace)
-        if self._cached is None:
+        if self._evaluated == 0:
             self.begun_s = time.perf_counter()
             self._cached = self._held
 
@@ -163,7 +163,7 @@ class ScoreJob(TicketJob[Scores]):
     def _scores(self) -> Scores:
         return Scores(
             tuple(map(tuple, self._logprobs)),
-            self._cached or 0,
+            self._cached,
             self._evaluated,
             self.begun_s - self.asked_s,
             time.perf_counter() - self.asked_s,

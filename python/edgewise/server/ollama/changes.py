@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
+from edgewise.convert.conversion import Options, convert_model
 from edgewise.errors import InvalidArgument, NotFound
 from edgewise.quantize.mixes import named_mix
 from edgewise.quantize.work import open_source, plan_mix, save
@@ -176,7 +177,7 @@ def _create(call: Call, name: str, recipe: Recipe, report: Callable[[str, int, i
         base = catalog.find(recipe.source)
         if base.origin == "file":
             recipe = replace(recipe, source=base.path)
-    catalog.store.create(name, recipe, Workers(quantize=_quantize, report=report))
+    catalog.store.create(name, recipe, Workers(_quantize, _convert, report))
 
 
 def _quantize(source: Path, target: Path, form: str) -> None:
@@ -186,3 +187,7 @@ def _quantize(source: Path, target: Path, form: str) -> None:
     except InvalidArgument as error:
         raise InvalidArgument(f"quantize: {error.message}", hint=error.hint) from error
     save(model, plan_mix(model, mix), target)
+
+
+def _convert(folder: Path, target: Path) -> None:
+    convert_model(folder, target, Options())
