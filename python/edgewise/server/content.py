@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from edgewise.server.replies import dumps
 from edgewise.server.schema import WrongField
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def _text(part: Mapping[str, Any], where: str) -> str:
         return str(part["text"])
     if kind == "refusal":
         return str(part.get("refusal") or "")
+    if kind == "input_json":
+        return dumps(part.get("data")).decode()
     if kind in _IMAGES:
         raise WrongField(where, f"{where}: this model has no projector, so it can not see images")
     raise WrongField(where, f"{where}: content of the type {kind!r:.40} can not be read here, only text")

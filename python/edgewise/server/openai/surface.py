@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgewise.server.endpoint import Endpoint, Surface
-from edgewise.server.openai import chat, completions, embeddings, errors, models, shapes
+from edgewise.server.openai import chat, completions, decisions, embeddings, errors, models, rerank, shapes
 from edgewise.server.replies import SSE
 
 SURFACE = Surface(
@@ -25,6 +25,17 @@ SURFACE = Surface(
         Endpoint(("GET",), "/v1/models", models.models, "Installed models.", reply=shapes.MODELS),
         Endpoint(
             ("GET",), "/v1/models/{model:path}", models.model, "One of them.", reply=shapes.ENTRY, errors=(400, 404)
+        ),
+        Endpoint(
+            ("POST",), "/v1/decisions", decisions.decisions, "Decisions: probabilities of given answers.",
+            body=decisions.ASKED, reply=decisions.ANSWERED, is_long=True,
+        ),
+        *(
+            Endpoint(
+                ("POST",), path, rerank.rerank, "Documents, the most relevant to a query first.",
+                body=rerank.ASKED, reply=rerank.RANKED, is_long=True,
+            )
+            for path in ("/v1/rerank", "/v1/reranking", "/rerank", "/reranking")
         ),
     ),
     error=errors.error,
