@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgewise.server.endpoint import Endpoint, Surface
-from edgewise.server.openai import chat, completions, decisions, embeddings, errors, models, rerank, shapes
+from edgewise.server.openai import chat, completions, decisions, embeddings, errors, models, rerank, responses, shapes
 from edgewise.server.replies import SSE
 
 SURFACE = Surface(
@@ -21,6 +21,14 @@ SURFACE = Surface(
         Endpoint(
             ("POST",), "/v1/embeddings", embeddings.embed, "Texts as vectors of length one.",
             body=shapes.EMBED, reply=shapes.EMBEDDED, is_long=True,
+        ),
+        Endpoint(
+            ("POST",), "/v1/responses", responses.create, "An answer to a conversation; nothing of it is kept.",
+            body=responses.REQUEST, reply=responses.RESPONSE, stream=SSE, is_long=True,
+        ),
+        Endpoint(
+            ("POST",), "/v1/responses/input_tokens", responses.input_tokens, "How many tokens a conversation has.",
+            body=responses.COUNT, reply=responses.COUNTED, is_long=True,
         ),
         Endpoint(("GET",), "/v1/models", models.models, "Installed models.", reply=shapes.MODELS),
         Endpoint(
