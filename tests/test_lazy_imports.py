@@ -34,3 +34,11 @@ def test_the_drop_in_needs_no_numpy() -> None:
     loaded = modules_loaded_by("from edgewise import Llama")
     assert "edgewise.llama" in loaded
     assert not loaded & {"numpy", "xllamacpp", "socket", "urllib.request", "asyncio"}
+
+
+def test_a_model_that_is_a_file_needs_no_store() -> None:
+    loaded = modules_loaded_by(
+        "from edgewise.cli.installed_models import model_path; model_path('demo'); from edgewise.cli import run"
+    )
+    assert "edgewise.cli.run" in loaded
+    assert not loaded & {"edgewise.store.store", "edgewise.store.creation"}

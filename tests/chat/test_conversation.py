@@ -90,3 +90,17 @@ def test_a_new_system_message_starts_anew(engine: Talker) -> None:
     conversation.ask("a")
     conversation.set_system("S")
     assert conversation.messages == [{"role": "system", "content": "S"}]
+
+
+def test_a_template_that_is_given_replaces_the_files_own(engine: Talker) -> None:
+    conversation = Conversation(engine, OPTIONS, template="{{ messages[-1].content }}!")
+    conversation.ask("Once")
+    assert engine.asked == ["Once!"]
+
+
+def test_every_conversation_begins_with_what_was_said_before(engine: Talker) -> None:
+    said = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Me."}]
+    conversation = Conversation(engine, OPTIONS, system="S", beginning=said)
+    conversation.ask("a")
+    conversation.clear()
+    assert conversation.messages == [{"role": "system", "content": "S"}, *said]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from edgewise import GenerateOptions
 from edgewise.cli import sampling_arguments
@@ -10,10 +11,12 @@ from edgewise.cli import sampling_arguments
 FILE = {"general.sampling.temp": 0.0, "general.sampling.top_k": 64, "general.sampling.top_p": "a text"}
 
 
-def options(*arguments: str, metadata: dict[str, object] | None = None) -> GenerateOptions:
+def options(
+    *arguments: str, metadata: dict[str, object] | None = None, parameters: dict[str, Any] | None = None
+) -> GenerateOptions:
     parser = argparse.ArgumentParser()
     sampling_arguments.add(parser)
-    return sampling_arguments.options(parser.parse_args(arguments), metadata or {})
+    return sampling_arguments.options(parser.parse_args(arguments), metadata or {}, parameters or {})
 
 
 def test_without_anything_the_usual_options_hold() -> None:
@@ -32,3 +35,13 @@ def test_the_command_line_has_the_last_word() -> None:
 
 def test_a_negative_limit_is_none() -> None:
     assert options("-n", "-1").max_tokens is None
+
+
+def test_an_installed_model_comes_between_its_file_and_the_command_line() -> None:
+    parameters = {"temperature": 0.3, "top_p": 0.5, "stop": ["x"], "num_predict": 9, "repeat_last_n": 7, "num_ctx": 99}
+    chosen = options("--top-p", "0.6", metadata=dict(FILE), parameters=parameters)
+    assert (chosen.temperature, chosen.top_k, chosen.top_p) == (0.3, 64, 0.6)
+    assert (chosen.stop, chosen.max_tokens, chosen.penalty_last_n) == (("x",), 9, 7)
+    again = options("-n", "3", "--stop", "y", parameters=parameters)
+    assert (again.stop, again.max_tokens) == (("y",), 3)
+    assert options(parameters={"num_predict": -1, "temperature": "hot"}) == GenerateOptions(logprobs=False)

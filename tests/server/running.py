@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import socket
 import time
@@ -24,6 +25,12 @@ class Running:
     store: Store
     log: io.StringIO
     server: uvicorn.Server
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that it runs on."""
+        assert self.state.loop is not None
+        return self.state.loop
 
     @property
     def connections(self) -> int:

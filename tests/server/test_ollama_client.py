@@ -258,3 +258,33 @@ def test_the_plain_request_of_the_readme_works(demo: Running) -> None:
     body = json.dumps({"model": "demo", "prompt": "What is AI?", "stream": False}).encode()
     with urllib.request.urlopen(f"{demo.url}/api/generate", body) as answer:  # noqa: S310  the server of this test
         assert json.load(answer)["response"]
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 12},
+        "count": {"type": "integer", "minimum": 1, "maximum": 9},
+    },
+    "required": ["name", "count"],
+    "additionalProperties": False,
+}
+
+
+def test_an_answer_has_the_form_that_was_asked_for(demo: Running, client: Client) -> None:
+    pytest.importorskip("llguidance", reason="pip install 'edgewise[serve]'")
+    messages = [{"role": "user", "content": QUESTION}]
+    for seed in range(3):
+        options = {"temperature": 2.0, "seed": seed}
+        found = json.loads(client(demo).chat("demo", messages, format=SCHEMA, options=options).message.content)
+        assert set(found) == {"name", "count"}
+        assert 1 <= found["count"] <= 9
+    parts = client(demo).generate("demo", QUESTION, format=SCHEMA, stream=True)
+    assert set(json.loads("".join(part.response for part in parts))) == {"name", "count"}
+
+
+def test_a_schema_that_can_not_be_served_is_refused_with_the_reason(demo: Running, client: Client) -> None:
+    pytest.importorskip("llguidance", reason="pip install 'edgewise[serve]'")
+    with pytest.raises(ollama.ResponseError, match="JSON schema") as refusal:
+        client(demo).generate("demo", "x", format={"type": "no such type"})
+    assert refusal.value.status_code == 400

@@ -36,30 +36,33 @@ def sources(folder: Path) -> list[Path]:
     return [folder / f"source-{fill}.gguf" for fill in range(3)]
 
 
+def do_something(store: Store, folder: Path, chance: random.Random) -> None:
+    """One random operation."""
+    source, first, second = chance.choice(sources(folder)), chance.choice(NAMES), chance.choice(NAMES)
+    operations: list[Callable[[], object]] = [
+        lambda: upload(store, source.read_bytes()),
+        lambda: store.create(first, Recipe(source=source, system=str(chance.random()))),
+        lambda: store.create(first, Recipe(files={"a.gguf": upload(store, source.read_bytes())})),
+        lambda: store.create(first, Recipe(source=second, parameters={"top_k": chance.randrange(100)})),
+        lambda: store.copy(first, second),
+        lambda: store.delete(first),
+        lambda: store.collect(grace_s=0),
+        lambda: store.resolve(first).path.read_bytes(),
+        lambda: store.list(),
+    ]
+    chance.choice(operations)()
+
+
 def work(store: Store, folder: Path, seed: int) -> None:
     """Random operations, until the end of the process."""
     chance = random.Random(seed)
     print("begun", flush=True)
     while True:
-        source, first, second = chance.choice(sources(folder)), chance.choice(NAMES), chance.choice(NAMES)
-        operations: list[Callable[[], object]] = [
-            lambda source=source: upload(store, source.read_bytes()),  # type: ignore[misc]
-            lambda source=source, first=first: store.create(first, Recipe(source=source, system=str(chance.random()))),  # type: ignore[misc]
-            lambda source=source, first=first: store.create(  # type: ignore[misc]
-                first, Recipe(files={"a.gguf": upload(store, source.read_bytes())})
-            ),
-            lambda first=first, second=second: store.copy(first, second),  # type: ignore[misc]
-            lambda first=first: store.delete(first),  # type: ignore[misc]
-            lambda: store.collect(grace_s=0),
-            lambda first=first: store.resolve(first).path.read_bytes(),  # type: ignore[misc]
-        ]
         try:
-            chance.choice(operations)()
-        except NotFound:  # another process was faster
+            do_something(store, folder, chance)
+        except (NotFound, FileNotFoundError):  # another process removed the name, or after that the file
             pass
-        except FileNotFoundError:  # between resolving a name and reading its file
-            pass
-        except InvalidArgument as error:  # another process removed the model, and with it the blob that was sent
+        except InvalidArgument as error:  # another process collected the blob that was sent
             if "no blob" not in str(error):
                 raise
 

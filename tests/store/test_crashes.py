@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -33,16 +34,30 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def started(*arguments: str | Path) -> subprocess.Popen[str]:
+@contextmanager
+def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """A process at work on a store, which is killed when the block ends."""
     command = [sys.executable, "-m", "store.operations", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(TESTS)}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def wait_until_it_works(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
 
 
 def test_a_process_that_dies_at_any_point_leaves_the_store_whole(folder: Path) -> None:
     write_sources(folder)
-    process = started("points", folder)
-    output, errors = process.communicate()
+    with started("points", folder) as process:
+        output, errors = process.communicate()
     assert process.returncode == 0, errors
     deaths = {line.rpartition(" ")[0]: int(line.rpartition(" ")[2]) for line in output.splitlines()}
     assert set(deaths) == {"upload", "create", "replace", "link", "copy", "copy over", "delete", "collect"}
@@ -53,15 +68,14 @@ def test_processes_that_are_killed_while_others_work_leave_the_store_whole(folde
     store, chance = Store(folder / "home"), random.Random(1)
     kept = store.create("kept", Recipe(source=sources(folder)[0], system="Always."))
     for round_ in range(8):
-        workers = [started("all", folder, str(3 * round_ + number)) for number in range(3)]
-        for worker in workers:
-            assert worker.stdout is not None
-            assert worker.stdout.readline() == "begun\n"
-        for worker in workers:
-            time.sleep(chance.random() / 5)
-            assert worker.poll() is None, worker.communicate()[1]
-            worker.kill()
-            worker.communicate()
+        with ExitStack() as stack:
+            workers = [stack.enter_context(started("all", folder, str(3 * round_ + number))) for number in range(3)]
+            for worker in workers:
+                wait_until_it_works(worker)
+            for worker in workers:
+                time.sleep(chance.random() / 5)
+                assert worker.poll() is None, worker.communicate()[1]
+                worker.kill()
         check(store)
         assert store.resolve("kept") == kept
     store.create("after", Recipe(source=sources(folder)[1]))
@@ -73,15 +87,12 @@ def test_garbage_is_collected_while_others_write_without_harm_to_them(folder: Pa
     store = Store(folder / "home")
     with store.upload() as upload:
         upload.write(b"half")
-        worker = started("all", folder, "5")
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == "begun\n"
-        for _ in range(50):
-            store.collect()
-        assert upload.path.is_file()
-        assert worker.poll() is None, worker.communicate()[1]
-        worker.kill()
-        worker.communicate()
+        with started("all", folder, "5") as worker:
+            wait_until_it_works(worker)
+            for _ in range(50):
+                store.collect()
+            assert upload.path.is_file()
+            assert worker.poll() is None, worker.communicate()[1]
         upload.write(b" and half")
         blob = upload.commit()
     assert store.blobs.path(blob.digest).read_bytes() == b"half and half"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import resource
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +188,23 @@ def test_a_split_model_is_one_model(store: Store, story_model: Path, tmp_path: P
     files.pop(parts[2].name)
     with pytest.raises(ModelFileError, match="shards are needed"):
         store.create("partly", Recipe(files=files))
+
+
+def test_a_full_disk_leaves_nothing_of_a_model_and_keeps_the_old_one(store: Store, model: Path, tmp_path: Path) -> None:
+    kept = store.create("tiny", Recipe(source=model))
+    before = everything(store.root)
+    large = gguf(tmp_path / "large.gguf", rows=5000)
+    # The limit on the size of a file stands for the disk: writing past it fails in the same place.
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        with pytest.raises(SystemRefused):
+            store.create("tiny", Recipe(source=large))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert everything(store.root) == before
+    assert store.resolve("tiny") == kept
 
 
 def test_what_is_done_is_reported(store: Store, model: Path) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from edgewise.errors import InvalidArgument, NotFound
+from edgewise.errors import InvalidArgument, NotFound, UnsupportedError
 from edgewise.store.creation import Recipe
 from edgewise.store.hugging_face import quantization_in
 from edgewise.store.store import Store
-from store.files import cut, everything, gguf
+from store.files import CHATML, cut, everything, gguf
 
 
 class OllamaFolder:
@@ -82,6 +83,19 @@ def test_a_model_is_made_from_one_of_ollama(ollama: OllamaFolder, model: Path, t
     assert made.template == "{{ .System }} {{ .Prompt }}"
     shutil.rmtree(ollama.root)
     assert store.resolve("made").path.read_bytes() == model.read_bytes()
+
+
+def test_a_go_template_of_ollama_that_is_not_known_means_the_files_own(
+    ollama: OllamaFolder, model: Path, tmp_path: Path
+) -> None:
+    ollama.model("registry.ollama.ai/library/odd/latest", model)
+    found = Store(tmp_path / "home", ollama_folder=ollama.root).resolve("odd")
+    odd = replace(found, template="### {{ .Prompt }}")
+    assert odd.chat_template(CHATML) is None
+    with pytest.raises(UnsupportedError):
+        odd.chat_template(None)
+    with pytest.raises(UnsupportedError):
+        replace(odd, origin="edgewise").chat_template(CHATML)
 
 
 def test_what_is_not_whole_in_ollamas_folder_is_left_out(ollama: OllamaFolder, model: Path, tmp_path: Path) -> None:

@@ -104,15 +104,16 @@ fn guesses_are_kept_up_to_the_first_wrong_one_and_change_no_token() {
     }
     for right in 0..=7 {
         let mut guessing = session(&model, options(CacheFormat::F16));
-        guessing.evaluate(&PROMPT[..39], Logits::None, &never).unwrap();
+        let id = if right % 2 == 0 { Session::MAIN } else { guessing.begin(&[], "").0 };
+        guessing.step(&[Work { sequence: id, tokens: &PROMPT[..39], wanted: Logits::None }], &never).unwrap();
         let mut guesses = text[1..8].to_vec();
         for wrong in &mut guesses[right..] {
             *wrong ^= 1;
         }
-        let chosen = guessing.verify(Session::MAIN, &text[..1], &guesses, &never, greedy).unwrap();
+        let chosen = guessing.verify(id, &text[..1], &guesses, &never, greedy).unwrap();
         assert_eq!(chosen, text[1..right + 2]);
-        assert_eq!(guessing.tokens(), [&PROMPT[..39], &text[..=right]].concat());
-        let next = guessing.verify(Session::MAIN, &chosen[right..], &[], &never, greedy).unwrap();
+        assert_eq!(guessing.tokens_of(id), [&PROMPT[..39], &text[..=right]].concat());
+        let next = guessing.verify(id, &chosen[right..], &[], &never, greedy).unwrap();
         assert_eq!(next, text[right + 2..right + 3]);
     }
 }

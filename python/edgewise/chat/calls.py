@@ -20,7 +20,7 @@ WRAPPERS = ("tool_calls", "tool_call", "function_call")
 
 
 def calls_in(value: Any) -> list[Call] | None:
-    """The calls that a JSON value is: an object of name and arguments, or a list of such; None if it is no such thing."""
+    """The calls that a JSON value is: an object of name and arguments, or a list of such; None if it is neither."""
     if isinstance(value, list):
         lists = [calls_in(item) for item in value if isinstance(item, dict)]
         if not lists or len(lists) < len(value) or any(one is None for one in lists):

@@ -79,9 +79,14 @@ class Dialect:
         return layout.between.join(f"{layout.opening}{text}{layout.closing}" for text in texts)
 
     def _write_one(self, name: str, arguments: dict[str, Any]) -> str:
+        before, after = self.around(name)
+        return f"{before}{_json(arguments)}{after}"
+
+    def around(self, name: str) -> tuple[str, str]:
+        """What stands before the arguments of a call, and what behind them."""
         if self.layout.after_name is not None:
-            return f"{name}{self.layout.after_name}{_json(arguments)}"
-        return f'{{"name": {_json(name)}, "{self.layout.arguments}": {_json(arguments)}}}'
+            return name + self.layout.after_name, ""
+        return f'{{"name": {_json(name)}, "{self.layout.arguments}": ', "}"
 
 
 def dialect_of(template: str | None) -> Dialect:

@@ -56,7 +56,9 @@ EPILOG = """\
 examples:
   edgewise run demo -p "What is a language model?"
   edgewise run model.gguf                     a chat, when typed at a terminal
-  edgewise serve                              the same over HTTP, on port 11434
+  edgewise import model.gguf assistant        installs it; `edgewise run assistant` works from anywhere
+  edgewise list                               the installed models
+  edgewise serve                              answers over HTTP, on port 11434
   edgewise show model.gguf                    what is inside a model file
   edgewise doctor                             what Edgewise found on this machine
 

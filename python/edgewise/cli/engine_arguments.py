@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, get_args
 
 from edgewise.cli.argument_types import whole
+from edgewise.cli.installed_models import installed
 from edgewise.config import CacheFormat, EngineConfig, EngineName, adapter
 from edgewise.config import load as load_config
 
@@ -47,7 +48,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--draft",
         metavar="HOW",
-        help="what guesses the next tokens (for speed, the text stays the same): ngram, off, or a small model's path",
+        help="what guesses the next tokens (for speed, the text stays the same): ngram, off, or a small model",
     )
     group.add_argument(
         "--parallel",
@@ -75,7 +76,11 @@ def config(arguments: argparse.Namespace) -> EngineConfig:
     """The configuration that they ask for."""
     names = ["context_length", "threads", "batch", "isa", "engine", "gpu_layers", "key_format", "value_format", "draft"]
     names += ["sequences", "prompt_cache_bytes", "lora"]
-    return load_config({name: getattr(arguments, name, None) for name in names})
+    given = {name: getattr(arguments, name, None) for name in names}
+    if given["draft"] not in (None, "ngram", "off"):
+        model = installed(str(given["draft"]))
+        given["draft"] = given["draft"] if model is None else str(model.path)
+    return load_config(given)
 
 
 def _add_computing(group: argparse._ArgumentGroup) -> None:

@@ -43,9 +43,11 @@ def installed(text: str) -> InstalledModel | None:
     Raises:
         ModelFileError: if the store is damaged there.
     """
+    if text.lower() in ("", "demo") or text.lower().endswith(".gguf") or _begins_as_path(text):
+        return None
     from edgewise.store.store import is_file
 
-    if text.lower() in ("", "demo") or text.lower().endswith(".gguf") or _begins_as_path(text) or is_file(Path(text)):
+    if is_file(Path(text)):
         return None
     try:
         return open_store().resolve(text)

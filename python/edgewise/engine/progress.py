@@ -52,6 +52,7 @@ class Progress:
         self.top_logprobs = min(options.top_logprobs, engine.vocabulary_size) if options.logprobs else None
         self._tokenizer, self._load_s = engine.tokenizer, engine.load_s
         self._text = _core.TextStream(list(options.stop))
+        self._shown_tokens = options.shown_tokens
         self.cached = self.evaluated = 0
         self.started_s = self._sampled_s = time.perf_counter()
         self.queue_s = self.prefill_s = self.first_token_s = self.decode_s = 0.0
@@ -109,7 +110,7 @@ class Progress:
         if self.constraint is not None:
             self.constraint.accept(token)
         dropped, self._newly_dropped = self._newly_dropped, 0
-        text = self._text.push(self._tokenizer.pieces([token]))
+        text = self._text.push(self._tokenizer.pieces([token], special=token in self._shown_tokens))
         if self._text.is_stopped:
             self._finish("stop")
         elif self.is_complete:

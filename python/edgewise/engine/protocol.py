@@ -62,6 +62,7 @@ class GenerateOptions:
             token always stays.
         cache_namespace: prompts of one namespace, in memory or on disk, are never found from another, such as another
             user's.
+        shown_tokens: special tokens whose text is part of the answer's; others are not shown.
 
     Raises:
         InvalidArgument: if a value is out of its range.
@@ -86,6 +87,7 @@ class GenerateOptions:
     context_shift: bool = False
     keep_tokens: int = 0
     cache_namespace: str = ""
+    shown_tokens: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         if self.max_tokens is not None:

@@ -187,6 +187,8 @@ class Reply:
         self._count = 0
         self.tokens: list[int] = []
         self.called_tools = False
+        self._is_resting = False
+        self._woken_s = 0.0
         model = prepared.lease.model
         try:
             self._running: Stream = model.batch.submit(
@@ -220,6 +222,7 @@ class Reply:
         while True:
             await self._ready.wait()
             self._ready.clear()
+            self._rest()
             pieces = self._running.poll()
             is_over = self._running.is_over
             if pieces:
@@ -266,8 +269,22 @@ class Reply:
             deltas.append(Delta(None, rest))
         return deltas
 
+    def _rest(self) -> None:
+        """Lets tokens that come faster than anybody reads gather for a moment, so that the server costs them little."""
+        now_s = self._loop.time()
+        if now_s - self._woken_s < _REST_S:
+            self._is_resting = True
+            self._loop.call_later(_REST_S, self._rested)
+        self._woken_s = now_s
+
+    def _rested(self) -> None:
+        self._is_resting = False
+        self._ready.set()  # whether or not there is something: who computes did not say while this rested
+
     def _wake(self) -> None:
         """Called from the thread that computes."""
+        if self._is_resting and not self._running.has_end:
+            return
         with contextlib.suppress(RuntimeError):  # the server is gone, and with it who waits
             self._loop.call_soon_threadsafe(self._ready.set)
 
@@ -306,6 +323,7 @@ class Reply:
 
 
 _MOST_GAPS = 100_000
+_REST_S = 0.005  # tokens that come faster than these share a line
 
 
 def _quantile(ordered: list[float], share: float) -> float:

@@ -36,7 +36,8 @@ class Ask:
         prompt: text, whose special tokens are read as such, or token ids.
         suffix: what comes after the answer, for models that fill in the middle; needs a prompt that is text.
         tools: in OpenAI's form.
-        must_call: the answer has to call a tool: any (True), or that of this name.
+        tool_choice: which of them the answer has to call, in OpenAI's form; None for any or none.
+        has_parallel_calls: it may call several at once.
         template: a chat template in place of the model's own.
         variables: what else the template may ask for.
         think: whether to reason first, or how hard; None for what the model does by itself.
@@ -58,7 +59,8 @@ class Ask:
     prompt: str | Sequence[int] | None = None
     suffix: str | None = None
     tools: Sequence[Mapping[str, Any]] = ()
-    must_call: bool | str = False
+    tool_choice: Any = None
+    has_parallel_calls: bool = True
     template: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
     think: bool | str | None = None

@@ -40,12 +40,12 @@ class Footprint:
         return int(self.weights_bytes + self.token_bytes * self.cache_tokens) + _SCRATCH_BYTES
 
     def fitting_context(self, free_bytes: int) -> int:
-        """The longest context of one sequence that would fit, in tokens; 0 if not even the weights do."""
+        """The longest context of each sequence that would fit, in tokens; 0 if not even the weights do."""
         room = free_bytes - self.weights_bytes - _SCRATCH_BYTES
-        if room <= 0:
+        if room <= 0 or not self.token_bytes or not self.context_length:
             return 0
-        tokens = int(room / self.token_bytes) if self.token_bytes else self.context_length
-        return min(tokens // 256 * 256, self.context_length)
+        sequences = self.cache_tokens // self.context_length
+        return min(int(room / self.token_bytes / sequences) // 64 * 64, self.context_length)
 
 
 def footprint(path: Path, config: EngineConfig) -> Footprint:

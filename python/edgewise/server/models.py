@@ -17,9 +17,10 @@ from edgewise.server.refusals import Refused
 from edgewise.server.speech import Speech
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from edgewise.config import EngineConfig
+    from edgewise.engine.available_memory import AvailableMemory
     from edgewise.engine.batching import Batching
     from edgewise.engine.protocol import Engine
     from edgewise.server.catalog import Catalog
@@ -98,10 +99,17 @@ class Models:
         engine_config: how models are opened, if the request does not say.
         metrics: told of loads.
         log: told of loads, too.
+        memory: says how much there is.
     """
 
     def __init__(
-        self, catalog: Catalog, config: ServerConfig, engine_config: EngineConfig, metrics: Metrics, log: Log
+        self,
+        catalog: Catalog,
+        config: ServerConfig,
+        engine_config: EngineConfig,
+        metrics: Metrics,
+        log: Log,
+        memory: Callable[[], AvailableMemory] = available_memory,
     ) -> None:
         self._catalog = catalog
         self._config = config
@@ -114,7 +122,8 @@ class Models:
         self._waiting = 0
         self._room = asyncio.Lock()  # one decision about memory at a time
         self._released = asyncio.Event()
-        self._base_bytes = available_memory().own_bytes
+        self._memory = memory
+        self._base_bytes = memory().own_bytes
 
     @property
     def loaded(self) -> list[Loaded]:
@@ -135,7 +144,7 @@ class Models:
         Args:
             name: of the model.
             keep_alive_s: how long it stays afterwards; None for the server's setting.
-            context_length: tokens of context that are needed at least; None for what is there.
+            context_length: tokens of context that are needed at least; None for what the model has by default.
 
         Raises:
             Refused: if there is no such model, or no room for it.
@@ -170,8 +179,7 @@ class Models:
         if model is None:
             return False
         model.keep_alive_s = 0.0
-        if model.leases == 0:
-            await self._drop(model)
+        await self._drop_idle(model)
         return True
 
     async def close(self) -> None:
@@ -198,10 +206,9 @@ class Models:
         model = self._loaded.get(installed.digest)
         if model is None or model.is_leaving or model.is_broken:
             return None
-        longest = model.footprint.trained_length or math.inf
-        if context_length is not None and min(context_length, longest) > model.engine.context_length:
-            return None
-        return model
+        trained = model.footprint.trained_length
+        wanted = context_length or installed.parameters.get("num_ctx") or self._engine_config.context_for(trained)
+        return model if min(wanted, trained or math.inf) <= model.engine.context_length else None
 
     async def _wait_for(self, installed: InstalledModel, context_length: int | None) -> Loaded:
         """Loads a model, together with others who wait for the same, and takes a lease."""
@@ -232,6 +239,7 @@ class Models:
             ready = self._ready(installed, context_length)
             if ready is not None:
                 return ready
+            await self._budget_bytes(installed, need)
             previous = self._loaded.get(installed.digest)
             if previous is not None:
                 await self._retire(previous)
@@ -271,18 +279,27 @@ class Models:
             Refused: if there would not be enough, whatever is unloaded.
         """
         while True:
-            memory = await asyncio.to_thread(available_memory)
-            budget = memory.free_bytes + max(0, memory.own_bytes - self._base_bytes)
-            if memory.limit_bytes and need.total_bytes > budget:
-                raise _too_large(installed, need, budget, memory.limited_by)
+            budget = await self._budget_bytes(installed, need)
             taken = sum(model.footprint.total_bytes for model in self._loaded.values())
             has_place = not self._config.loaded_models or len(self._loaded) < self._config.loaded_models
-            if has_place and (not memory.limit_bytes or taken + need.total_bytes <= budget):
+            if not self._loaded or (has_place and taken + need.total_bytes <= budget):
                 return
             idle = [model for model in self._loaded.values() if model.leases == 0]
-            if not self._loaded:
-                return
             await self._retire(min(idle or self._loaded.values(), key=lambda model: model.used_s))
+
+    async def _budget_bytes(self, installed: InstalledModel, need: Footprint) -> int:
+        """What all models together may take: what is free, and what those in memory hold already.
+
+        Raises:
+            Refused: if one more model is larger than that.
+        """
+        memory = await asyncio.to_thread(self._memory)
+        if not memory.limit_bytes:
+            return 2**63  # the system does not say
+        budget = memory.free_bytes + max(0, memory.own_bytes - self._base_bytes)
+        if need.total_bytes > budget:
+            raise _too_large(installed, need, budget, memory.limited_by)
+        return budget
 
     async def _retire(self, model: Loaded) -> None:
         """Unloads a model after its last answer; those who ask for it now wait until there is room for it again."""
@@ -291,6 +308,11 @@ class Models:
             self._released.clear()
             await self._released.wait()
         await self._drop(model)
+
+    async def _drop_idle(self, model: Loaded) -> None:
+        async with self._room:
+            if model.leases == 0:
+                await self._drop(model)
 
     async def _drop(self, model: Loaded) -> None:
         if self._loaded.get(model.installed.digest) is not model:
@@ -315,7 +337,7 @@ class Models:
 
     def _expire(self, model: Loaded) -> None:
         if model.leases == 0 and not model.is_leaving:
-            task = asyncio.ensure_future(self._drop(model))
+            task = asyncio.ensure_future(self._drop_idle(model))
             self._dropping.add(task)
             task.add_done_callback(self._dropping.discard)
 
@@ -341,17 +363,16 @@ def _close(model: Loaded) -> None:
 
 def _too_large(installed: InstalledModel, need: Footprint, budget: int, limited_by: str) -> Refused:
     message = (
-        f"model '{installed.name}' needs {_gib(need.total_bytes)} of memory with a context of {need.context_length} "
-        f"tokens, {_gib(budget)} are available ({limited_by})"
+        f"model '{installed.name}' needs {_size(need.total_bytes)} of memory with a context of {need.context_length} "
+        f"tokens, {_size(budget)} are available ({limited_by})"
     )
     context = need.fitting_context(budget)
-    per_sequence = need.cache_tokens // need.context_length if need.context_length else 1
     if context:
-        fitting = f"num_ctx {context // max(1, per_sequence) or context} would fit"
+        fitting = f"num_ctx {context} would fit"
     else:
-        fitting = f"a model file of up to {_gib(max(0, budget * 9 // 10))} would fit"
+        fitting = f"a model file of up to {_size(max(0, budget * 9 // 10))} would fit"
     return Refused("invalid_request", f"{message}; {fitting}")
 
 
-def _gib(size_bytes: int) -> str:
-    return f"{size_bytes / 2**30:.2f} GiB"
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 2**30:.1f} GiB" if size_bytes >= 2**30 else f"{size_bytes / 2**20:.1f} MiB"

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from edgewise.chat.capabilities import capabilities
 from edgewise.chat.events import TextDelta
+from edgewise.chat.grammar import Grammars
+from edgewise.chat.reader import AnswerReader
 from edgewise.chat.rendering import ChatPrompts
 from edgewise.chat.template import source_in
 from edgewise.errors import ContextFull, InvalidArgument, UnsupportedError
+from edgewise.server.forms import constraint_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from edgewise.chat.capabilities import Capability
     from edgewise.chat.events import Event
-    from edgewise.chat.reader import AnswerReader
     from edgewise.chat.rendering import ChatPrompt
     from edgewise.engine.protocol import Constraint, Engine
     from edgewise.server.ask import Ask
@@ -43,22 +45,25 @@ class Spoken:
     Args:
         tokens: its token ids.
         chat: the conversation that it was made of; None for a plain prompt.
-        has_form: the answer has a form of its own, so it is not searched for calls.
+        reads_calls: the answer is searched for calls of tools; one that has a form of its own is not.
+        constraint: makes what holds an answer to its form.
         truncated_tokens: how many were left away.
     """
 
     tokens: Sequence[int]
     chat: ChatPrompt | None = None
-    has_form: bool = False
+    reads_calls: bool = True
+    constraint: Callable[[], Constraint | None] = lambda: None
     truncated_tokens: int = 0
 
     def reader(self) -> AnswerReader | PlainReader:
         """A reader for an answer."""
-        return PlainReader() if self.chat is None else self.chat.reader()
-
-    def constraint(self) -> Constraint | None:
-        """What holds an answer to its form."""
-        return None
+        chat = self.chat
+        if chat is None:
+            return PlainReader()
+        if self.reads_calls:
+            return chat.reader()
+        return AnswerReader(chat.dialect, (), tags=chat.tags, is_thinking=chat.is_thinking)
 
     @property
     def shown_tokens(self) -> frozenset[int]:
@@ -93,6 +98,10 @@ class Speech:
     def _prompts(self) -> ChatPrompts:
         return ChatPrompts(self._engine, self._template)
 
+    @cached_property
+    def _grammars(self) -> Grammars:
+        return Grammars(self._engine)
+
     def prompt(self, ask: Ask, max_tokens: int | None, context_length: int) -> Spoken:
         """The prompt of a request.
 
@@ -119,6 +128,13 @@ class Speech:
                 "of which the answer needs one at least",
                 hint='a longer context (options.num_ctx), a shorter prompt, or "truncate": true',
             )
+        chat = spoken.chat
+        spoken = replace(
+            spoken,
+            reads_calls=ask.format is None and ask.tool_choice != "none",
+            constraint=lambda: constraint_of(ask, chat, self._engine, lambda: self._grammars),
+        )
+        spoken.constraint()  # what can not be served is refused before the answer waits for its turn
         return spoken
 
     def render(self, messages: Sequence[Mapping[str, Any]], ask: Ask) -> ChatPrompt:

@@ -49,13 +49,15 @@ class State:
         self.models = Models(catalog, config, engine_config, self.metrics, self.log)
         self.answers = Answers(self.models, config, self.metrics, self.log)
         self.is_ready = False
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._preload = preload
         self._loading: asyncio.Task[None] | None = None
         self._declare_gauges()
 
     async def start(self) -> None:
         """Begins to load what is to be there from the start; requests are served meanwhile."""
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "edgewise-work"))
+        self.loop = asyncio.get_running_loop()
+        self.loop.set_default_executor(ThreadPoolExecutor(_THREADS, "edgewise-work"))
         self._loading = asyncio.ensure_future(self._load())
 
     async def close(self) -> None:

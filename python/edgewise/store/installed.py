@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from edgewise.errors import ModelFileError
+from edgewise.errors import ModelFileError, UnsupportedError
 from edgewise.store import go_templates
 from edgewise.store.details import Details, FileFacts, prove
 from edgewise.store.manifest import Manifest, canonical, digest_of, json_object
@@ -74,9 +74,17 @@ class InstalledModel:
             own: the template of the model's file; None if it has none.
 
         Raises:
-            UnsupportedError: if the model was created by somebody else with a Go template that is not known here.
+            UnsupportedError: if its template is in Go's language and not known here. A model of Ollama has the file's
+                own then, which is its publisher's, if there is one.
         """
-        return None if self.template is None else go_templates.as_jinja(self.template, own)
+        if self.template is None:
+            return None
+        try:
+            return go_templates.as_jinja(self.template, own)
+        except UnsupportedError:
+            if self.origin == "ollama" and own is not None:
+                return None
+            raise
 
     def modelfile(self) -> Modelfile:
         """What would create it again."""

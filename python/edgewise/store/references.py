@@ -85,13 +85,11 @@ class References:
             ModelFileError: if it is damaged.
             SystemRefused: if it cannot be read.
         """
-        try:
-            with refusals(path):
+        with refusals(path):
+            try:
                 data = path.read_bytes()
-        except EdgewiseError:
-            if not path.exists():
+            except FileNotFoundError:
                 return None
-            raise
         content = json_object(data, path)
         try:
             name = ModelName.parse(str(content.get("name")))

@@ -186,7 +186,7 @@ class Store:
             if self.references.remove(name):
                 self._drop(digests)
                 return
-        model = self.resolve(name)
+            model = self.resolve(name)  # somebody else's
         keeper = {"package": "is part of this package"}.get(model.origin, f"is kept by {model.origin}")
         raise InvalidArgument(f"model {str(name)!r} {keeper} at {model.path} and not removed by Edgewise")
 
@@ -328,15 +328,11 @@ class Store:
         return needed
 
     def _drop(self, digests: set[str]) -> None:
-        """Removes those blobs among some that nobody needs."""
+        """Removes those blobs among some that nobody needs; what cannot be removed now is garbage, and found later."""
         if not digests:
             return
-        with self.lock.held():
-            try:
-                needed = self._needed()
-            except ModelFileError:  # it cannot be told: nothing goes
-                return
-            for digest in digests - needed:
+        with contextlib.suppress(EdgewiseError), self.lock.held():
+            for digest in digests - self._needed():
                 self.blobs.remove(digest)
                 shutil.rmtree(self.root / "split" / digest.replace(":", "-"), ignore_errors=True)
 

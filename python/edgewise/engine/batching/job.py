@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Literal
 
 from edgewise.config import require_number
-from edgewise.errors import DeadlineExceeded
+from edgewise.errors import DeadlineExceeded, EdgewiseError, InternalError
 
 if TYPE_CHECKING:
     from edgewise import _core
@@ -95,3 +95,12 @@ class Job(ABC):
     @abstractmethod
     def fail(self, error: BaseException) -> None:
         """Ends with an error; `flush` tells it."""
+
+
+def known(error: BaseException) -> EdgewiseError:
+    """The error itself, or what it is to those who asked: a bug."""
+    if isinstance(error, EdgewiseError):
+        return error
+    bug = InternalError(f"{type(error).__name__}: {error}")
+    bug.__cause__ = error
+    return bug

@@ -84,6 +84,10 @@ class Places:
         with self._changed:
             return self._waiting[0] if self._waiting else None
 
+    def is_active(self, job: Job) -> bool:
+        """Whether the job is worked on; not while it waits again."""
+        return job in self._active
+
     def has_place(self) -> bool:
         """Whether one more can be worked on."""
         return len(self._active) < self._parallel

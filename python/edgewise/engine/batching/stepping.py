@@ -58,6 +58,8 @@ class Steps(Worker):
             self._admit()
             self._compute(self._engine.session)
             self._weed()
+            if turns.is_wanted:
+                self._let_others()
         finally:
             turns.leave(self)
             self._tell()
@@ -124,7 +126,7 @@ class Steps(Worker):
                 continue
             others = self._places.active
             needed = job.pending + sum(other.pending for other in others) + BLOCK * (len(others) + 1)
-            if not others and session.room < needed:
+            if session.room < needed:
                 session.end(0)  # what `engine.generate` left gives way
             if (others and session.room < needed) or not self._places.begin(job):
                 job.leave(self._engine)
@@ -153,7 +155,7 @@ class Steps(Worker):
         if plan:
             self._evaluate(session, plan)
         for job in jobs:
-            if budget > 0 and not job.is_over:
+            if budget > 0 and not job.is_over and self._places.is_active(job):
                 budget -= self._compute_alone(session, job, budget)
 
     def _advance(self, session: _core.Session, job: AnswerJob) -> None:
@@ -192,7 +194,8 @@ class Steps(Worker):
                 plan[0][0].fail(error)
             else:
                 for one in plan:
-                    self._evaluate(session, [one])
+                    if self._places.is_active(one[0]):
+                        self._evaluate(session, [one])
             return
         step_s = time.perf_counter() - started_s
         for job, work in plan:
@@ -241,17 +244,25 @@ class Steps(Worker):
         """
         jobs = self._places.active
         youngest = jobs[-1]
-        if len(jobs) > 1:
+        if len(session) > 0:
+            session.end(0)  # what `engine.generate` left
+        elif len(jobs) > 1:
             youngest.leave(self._engine)
             self._places.put_back(youngest)
             self._lacks_room = True
-        elif len(session) > 0:
-            session.end(0)  # what `engine.generate` left
         elif youngest.shrink():
             youngest.leave(self._engine)
             youngest.begin(self._engine)
         else:
             youngest.fail(error)
+
+    def _let_others(self) -> None:
+        """Lets whoever waits for the engine have all of the cache; answers find again what was not needed of theirs."""
+        for job in self._places.active:
+            if isinstance(job, AnswerJob):
+                job.leave(self._engine)
+                self._places.put_back(job)
+        self._lacks_room = False
 
     @staticmethod
     def _guard(job: Job, work: Callable[[], None]) -> None:

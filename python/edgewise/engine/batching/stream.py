@@ -6,12 +6,13 @@ import queue
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from edgewise.errors import EdgewiseError, InternalError
+from edgewise.engine.batching.job import known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from edgewise.engine.protocol import FinishReason, Piece, Timings
+    from edgewise.errors import EdgewiseError
 
 
 class Source(Protocol):
@@ -39,10 +40,7 @@ class End:
 
     def __init__(self, reason: FinishReason | None = None, error: BaseException | None = None) -> None:
         self.reason = reason
-        if error is not None and not isinstance(error, EdgewiseError):
-            cause, error = error, InternalError(f"{type(error).__name__}: {error}")
-            error.__cause__ = cause
-        self.error = error
+        self.error = None if error is None else known(error)
 
 
 class Outlet:
@@ -83,6 +81,7 @@ class Stream:
 
     def __init__(self, source: Source, outlet: Outlet) -> None:
         self._source = source
+        self._outlet = outlet
         self._said = outlet.said
         self._pieces: deque[Piece] = deque()
         self._is_ended = False
@@ -99,6 +98,11 @@ class Stream:
     def timings(self) -> Timings:
         """What it cost so far."""
         return self._source.timings
+
+    @property
+    def has_end(self) -> bool:
+        """Whether nothing more will be computed; what there is may not be read yet. Any thread may ask."""
+        return self._outlet.is_ended
 
     @property
     def is_over(self) -> bool:

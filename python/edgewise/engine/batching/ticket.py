@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from concurrent.futures import Future, InvalidStateError
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from edgewise.engine.batching.job import Job
+from edgewise.engine.batching.job import Job, known
+
+if TYPE_CHECKING:
+    from edgewise.errors import EdgewiseError
 
 T = TypeVar("T")
 
@@ -22,7 +25,7 @@ class TicketJob(Job, Generic[T]):
         super().__init__(deadline_s)
         self.ticket: Future[T] = Future()  # never marked as running, so that it can be cancelled all along
         self._result: T | None = None
-        self._error: BaseException | None = None
+        self._error: EdgewiseError | None = None
 
     def succeed(self, result: T) -> None:
         """Ends with a result; `flush` hands it over."""
@@ -32,7 +35,7 @@ class TicketJob(Job, Generic[T]):
     def fail(self, error: BaseException) -> None:
         """Ends with an error; `flush` hands it over."""
         self.is_over = True
-        self._error = error
+        self._error = known(error)
 
     def flush(self) -> None:
         """Hands over the result or the error."""
