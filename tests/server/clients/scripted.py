@@ -1,6 +1,6 @@
 """A model file whose answers are known: each token of a script makes the next one all but certain.
 
-It is a real model that is really run: one layer that adds nothing, an embedding that is a unit vector for each token, and
+It is a real model that is really run: one layer that adds nothing, an embedding that is an axis for each token, and
 an output matrix in which the row of a token's successor is large. The chat template lets a conversation end with the
 token that begins a script: that of the name in `say:NAME`, wherever the last message has it.
 """
@@ -118,7 +118,7 @@ def _write(
     width = -(-size // 64) * 64
     head = 64
     embedding = np.zeros((size, width), np.float32)
-    embedding[np.arange(size), np.arange(size)] = 1.0
+    embedding[np.arange(size), np.arange(size)] = np.sqrt(width)  # so that its mean square is 1
     output = np.zeros((size, width), np.float32)
     for token, successors in follows.items():
         for successor, logit in successors.items():
@@ -146,7 +146,7 @@ def _write(
     for name, values in (
         ("token_embd.weight", embedding),
         ("output.weight", output),
-        # The norm of a unit vector is the root of its width, which this takes back.
+        # Makes unit vectors of the embeddings.
         ("output_norm.weight", ones / np.float32(np.sqrt(width))),
         ("blk.0.attn_norm.weight", ones),
         ("blk.0.attn_q.weight", np.zeros((width, width), np.float32)),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import math
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from server.running import Running
+
 openai = pytest.importorskip("openai", reason="the client is not installed: pip install openai")
 
-from server.running import Running
 
 TOOL: Any = {
     "type": "function",
@@ -20,8 +22,9 @@ TOOL: Any = {
 
 
 @pytest.fixture(scope="module")
-def client(scripted: Running) -> Any:
-    return openai.OpenAI(base_url=f"{scripted.url}/v1", api_key="none", max_retries=0, timeout=60)
+def client(scripted: Running) -> Iterator[Any]:
+    with openai.OpenAI(base_url=f"{scripted.url}/v1", api_key="none", max_retries=0, timeout=60) as client:
+        yield client
 
 
 def say(name: str) -> Any:
