@@ -137,7 +137,12 @@ class Models:
 
     @asynccontextmanager
     async def lease(
-        self, name: str, *, keep_alive_s: float | None = None, context_length: int | None = None
+        self,
+        name: str,
+        *,
+        keep_alive_s: float | None = None,
+        context_length: int | None = None,
+        until_s: float | None = None,
     ) -> AsyncIterator[Lease]:
         """A model for as long as the block runs, loaded if it is not in memory.
 
@@ -145,6 +150,7 @@ class Models:
             name: of the model.
             keep_alive_s: how long it stays afterwards; None for the server's setting.
             context_length: tokens of context that are needed at least; None for what the model has by default.
+            until_s: how long to wait for it, on `time.perf_counter`.
 
         Raises:
             Refused: if there is no such model, or no room for it.
@@ -155,7 +161,7 @@ class Models:
         model = self._ready(installed, context_length)
         load_s = 0.0
         if model is None:
-            model = await self._wait_for(installed, context_length)
+            model = await self._wait_for(installed, context_length, until_s)
             load_s = time.perf_counter() - started_s
         else:
             model.leases += 1
@@ -210,7 +216,7 @@ class Models:
         wanted = context_length or installed.parameters.get("num_ctx") or self._engine_config.context_for(trained)
         return model if min(wanted, trained or math.inf) <= model.engine.context_length else None
 
-    async def _wait_for(self, installed: InstalledModel, context_length: int | None) -> Loaded:
+    async def _wait_for(self, installed: InstalledModel, context_length: int | None, until_s: float | None) -> Loaded:
         """Loads a model, together with others who wait for the same, and takes a lease."""
         if self._waiting >= self._config.queue_limit + self._config.parallel:
             raise Refused("overloaded", "too many requests wait for models to be loaded", retry_after_s=2.0)
@@ -226,8 +232,12 @@ class Models:
                     task = asyncio.ensure_future(self._load(installed, context_length))
                     self._loading[installed.digest] = task
                     task.add_done_callback(lambda done: self._loaded_or_not(installed, done))
-                # The load goes on for the others if this client leaves.
-                await asyncio.shield(task)
+                left_s = None if until_s is None else until_s - time.perf_counter()
+                try:
+                    # The load goes on for the others if this client leaves.
+                    await asyncio.wait_for(asyncio.shield(task), left_s)
+                except asyncio.TimeoutError:
+                    raise Refused("timeout", "the model was not there in time") from None
         finally:
             self._waiting -= 1
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgewise.chat.capabilities import capabilities
 from edgewise.chat.events import TextDelta
 from edgewise.chat.grammar import Grammars
+from edgewise.chat.infill import gap_tokens, infill_prompt
 from edgewise.chat.reader import AnswerReader
 from edgewise.chat.rendering import ChatPrompts
 from edgewise.chat.template import source_in
@@ -92,7 +93,11 @@ class Speech:
     @cached_property
     def capabilities(self) -> tuple[Capability, ...]:
         """What the model can do."""
-        return capabilities(self._engine.metadata, template=self._template, has_infill=self._has_infill)
+        return capabilities(self._engine.metadata, template=self._template, has_infill=self._has_gaps)
+
+    @cached_property
+    def _has_gaps(self) -> bool:
+        return gap_tokens(self._engine) is not None
 
     @cached_property
     def _prompts(self) -> ChatPrompts:
@@ -162,7 +167,7 @@ class Speech:
             raise UnsupportedError(f'"{name}" does not support generate: it makes embeddings')
         if ask.think and ask.insists_on_thinking and "thinking" not in self.capabilities:
             raise UnsupportedError(f'"{name}" does not support thinking')
-        if ask.suffix is not None and not self._has_infill:
+        if ask.suffix is not None and not self._has_gaps:
             raise UnsupportedError(f'"{name}" does not support insert')
 
     def _chat(self, ask: Ask, longest: int) -> Spoken:
@@ -188,7 +193,7 @@ class Speech:
         if not isinstance(prompt, str):
             tokens = self._checked(prompt)
         elif ask.suffix is not None:
-            tokens = self._infill(prompt, ask.suffix)
+            tokens = infill_prompt(self._engine, prompt, ask.suffix)
         else:
             tokens = self._engine.tokenize(prompt, parse_special=True)
         if len(tokens) <= longest or not ask.truncate:
@@ -203,26 +208,3 @@ class Speech:
         if unknown is not None:
             raise InvalidArgument(f"token {unknown} is not one of the {size} of this model")
         return list(tokens)
-
-    def _infill(self, prefix: str, suffix: str) -> list[int]:
-        """A prompt that asks for what is missing between two texts."""
-        before, after = (self._engine.tokenize(text, add_special=False) for text in (prefix, suffix))
-        begin, end, middle = (self._mark(name) or 0 for name in _MARKS)
-        bos = self._engine.metadata.get("tokenizer.ggml.bos_token_id")
-        first = [bos] if isinstance(bos, int) and self._engine.tokenize("")[:1] == [bos] else []
-        return [*first, begin, *before, end, *after, middle]
-
-    @property
-    def _has_infill(self) -> bool:
-        return all(self._mark(name) is not None for name in _MARKS)
-
-    def _mark(self, name: str) -> int | None:
-        for key in (f"tokenizer.ggml.fim_{_MARKS[name]}_token_id", f"tokenizer.ggml.{name}_token_id"):
-            token = self._engine.metadata.get(key)
-            if isinstance(token, int):
-                return token
-        return None
-
-
-# What a gap in a text is marked with, by the older and the newer of GGUF's names.
-_MARKS = {"prefix": "pre", "suffix": "suf", "middle": "mid"}

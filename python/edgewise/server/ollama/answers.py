@@ -57,7 +57,14 @@ async def chat(call: Call) -> Response:
 
 def failed(refusal: Refusal) -> bytes:
     """The last line of an answer that can not go on."""
-    return dumps({"error": refusal.message}) + b"\n"
+    return dumps(error(refusal)) + b"\n"
+
+
+def error(refusal: Refusal) -> dict[str, Any]:
+    """A refusal in Ollama's form, and in its words where clients look for them."""
+    if refusal.kind == "overloaded":
+        return {"error": f"server busy, please try again.  maximum pending requests exceeded: {refusal.message}"}
+    return {"error": refusal.message}
 
 
 def keep_alive_of(call: Call) -> float | None:

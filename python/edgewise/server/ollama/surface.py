@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def error(refusal: Refusal) -> Mapping[str, Any]:
     """A refusal in Ollama's form."""
-    return {"error": refusal.message}
+    return answers.error(refusal)
 
 
 async def alive(call: Call) -> Response:
