@@ -24,6 +24,7 @@ SCRIPTS: Mapping[str, Sequence[str | bytes]] = {
     "call": ["Well.", "<tool_call>\n", '{"name": "weather", ', '"arguments": {"city": "Par', 'is"}}', "\n</tool_call>"],
     "calls": [CALL, "\n", CALL.replace("Paris", "Rome")],
     "think-call": ["<think>Where", " am I?</think>", CALL.replace("Paris", "Oslo")],
+    "endless": ["on and", " on and"],
     "json": ['{"name"', ': "Ada", ', '"age"', ": 36}"],
 }
 RESULT = ["It rains", " there."]  # the answer to the result of a tool
@@ -50,7 +51,7 @@ def scripted_model(path: Path, scripts: Mapping[str, Sequence[str | bytes]] = SC
 
     Args:
         path: of the file.
-        scripts: by name, the texts of tokens, each of which may stand in one script once.
+        scripts: by name, the texts of tokens, each of which may stand in one script once; `endless` begins again.
     """
     vocabulary = _Vocabulary()
     end = vocabulary.add("<|end|>", is_control=True)
@@ -61,11 +62,12 @@ def scripted_model(path: Path, scripts: Mapping[str, Sequence[str | bytes]] = SC
         before = begin
         for text in script:
             token = vocabulary.add(text)
-            assert token not in follows, f"{text!r} begins something else already"
+            assert token not in follows or begin == endless, f"{text!r} begins something else already"
             follows[before] = {token: CERTAIN}
             before = token
-        follows[before] = {end: CERTAIN}
+        follows[before] = {vocabulary.add(script[0]) if begin == endless else end: CERTAIN}
 
+    endless = vocabulary.add("<|endless|>", is_control=True)
     chain(vocabulary.add("<|result|>", is_control=True), RESULT)
     choices = []
     for name, script in scripts.items():

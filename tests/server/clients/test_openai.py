@@ -225,13 +225,13 @@ def test_an_unknown_model_is_not_found(client: Any) -> None:
 
 
 def test_a_prompt_that_is_too_long_is_refused_with_both_numbers(client: Any) -> None:
-    with pytest.raises(openai.BadRequestError, match=r"5\d\d\d tokens, the context window 4096") as caught:
-        client.chat.completions.create(model="scripted", messages=[{"role": "user", "content": "x" * 5000}])
+    with pytest.raises(openai.BadRequestError, match=r"20\d\d\d tokens, the context window 4096") as caught:
+        client.chat.completions.create(model="scripted", messages=[{"role": "user", "content": "x" * 20_000}])
     assert caught.value.code == "context_length_exceeded"
     with pytest.raises(openai.BadRequestError):
         list(
             client.chat.completions.create(
-                model="scripted", messages=[{"role": "user", "content": "x" * 5000}], stream=True
+                model="scripted", messages=[{"role": "user", "content": "x" * 20_000}], stream=True
             )
         )
 
