@@ -37,6 +37,7 @@ def test_an_answer_has_text_usage_and_a_reason(client: Any) -> None:
         "end_turn", None, "assistant", "message",
     )  # fmt: skip
     assert answer.usage.output_tokens == 7
+    assert answer.timings["predicted_n"] == 7
 
 
 def test_cached_tokens_are_counted_apart(client: Any) -> None:

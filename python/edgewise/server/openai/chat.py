@@ -9,10 +9,11 @@ from edgewise.chat.events import ReasoningDelta, TextDelta, ToolCall
 from edgewise.server.answering import Delta
 from edgewise.server.content import messages_as_text
 from edgewise.server.openai.errors import failed
-from edgewise.server.openai.forms import DONE, FINGERPRINT, logprobs, new_id, now, timings, tool_call, usage
+from edgewise.server.openai.forms import DONE, FINGERPRINT, logprobs, new_id, now, tool_call, usage
 from edgewise.server.openai.requests import answer_format, ask, chosen_tools, sampling, think
 from edgewise.server.replies import SSE, begin, event, reply
 from edgewise.server.several import several, starts
+from edgewise.server.timings import timings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping

@@ -12,13 +12,14 @@ from edgewise.server.models import speech_of
 from edgewise.server.openai import response_input
 from edgewise.server.openai.chat import note
 from edgewise.server.openai.errors import error
-from edgewise.server.openai.forms import logprobs, new_id, now, timings
+from edgewise.server.openai.forms import logprobs, new_id, now
 from edgewise.server.openai.requests import ask, chosen_tools, sampling, think
 from edgewise.server.openai.response_output import Output
 from edgewise.server.openai.shapes import CONTENT, EFFORT, MODEL, SAMPLING
 from edgewise.server.replies import SSE, begin, event, reply
 from edgewise.server.schema import ANYTHING, FLAG, TEXT, WrongField, either, fields, listing, mapping, one_of, whole
 from edgewise.server.several import several, starts
+from edgewise.server.timings import timings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
