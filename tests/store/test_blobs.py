@@ -6,6 +6,7 @@ import hashlib
 import os
 import resource
 import signal
+import stat
 import threading
 from pathlib import Path
 
@@ -128,10 +129,11 @@ def test_a_file_is_copied_and_may_change_afterwards(store: Store, model: Path) -
 
 
 def test_a_file_that_nobody_can_write_is_linked(store: Store, model: Path) -> None:
-    model.chmod(0o444)
+    model.chmod(0o400)
     with store.blobs.copy_in(model) as upload:
         blob = upload.commit()
     assert store.blobs.path(blob.digest).samefile(model)
+    assert stat.S_IMODE(model.stat().st_mode) == 0o400
     assert blob.digest == f"sha256:{hashlib.sha256(model.read_bytes()).hexdigest()}"
 
 

@@ -35,7 +35,6 @@ PORTION_BYTES = 1 << 20
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _FILE = re.compile(r"sha256-([0-9a-f]{64})", re.ASCII)
-_READ_ONLY = 0o444
 _WRITE_BITS = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -290,7 +289,7 @@ class Upload:
             with refusals(self.path):
                 if not self.is_linked:
                     sync_file(self._file)
-                self.path.chmod(_READ_ONLY)
+                _forbid_writing(self.path)
                 with self._blobs.lock.held():
                     if lease is not None:
                         lease.add(blob.digest)
@@ -329,3 +328,10 @@ class Upload:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.abort()
+
+
+def _forbid_writing(path: Path) -> None:
+    """Takes the permission to write, and leaves who may read; a linked file may be somebody else's."""
+    mode = path.stat().st_mode
+    if mode & _WRITE_BITS:
+        path.chmod(stat.S_IMODE(mode) & ~_WRITE_BITS)
