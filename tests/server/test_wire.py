@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from edgewise.config import EngineConfig
+from edgewise.server.ollama import shapes
+from edgewise.server.schema import check
 from server.running import Running, StartServer
 
 
@@ -73,6 +75,8 @@ def test_each_line_of_a_stream_is_one_object_in_a_chunk_of_its_own(demo: Running
     assert all(part.endswith(b"\n") and part.count(b"\n") == 1 for part in parts)
     lines = [json.loads(part) for part in parts]
     assert [line["done"] for line in lines] == [False] * (len(lines) - 1) + [True]
+    for line in lines:
+        check(line, shapes.GENERATED)
 
 
 def test_characters_of_several_tokens_are_never_cut(demo: Running) -> None:

@@ -25,13 +25,14 @@ def ask(call: Call) -> Ask:
         WrongField: if a part of it is not what can be served here.
     """
     body = call.body
-    tools, must_call = _tools(body)
+    tools, tool_choice = _tools(body)
     messages = conversation(body)
     return Ask(
         model=body["model"],
         messages=messages,
         tools=tools,
-        must_call=must_call,
+        tool_choice=tool_choice,
+        has_parallel_calls=not has_one_call(body),
         format=_format(body),
         think=_think(body),
         insists_on_thinking=False,
@@ -120,8 +121,8 @@ def _call(block: Mapping[str, Any], where: str) -> dict[str, Any]:
     return {"id": block["id"], "type": "function", "function": function}
 
 
-def _tools(body: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], bool | str]:
-    """The tools in OpenAI's form, and whether one must be called."""
+def _tools(body: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], str | Mapping[str, Any] | None]:
+    """The tools in OpenAI's form, and which of them the answer must call: see `Ask.tool_choice`."""
     tools: list[Mapping[str, Any]] = []
     names = []
     for index, tool in enumerate(body.get("tools") or ()):
@@ -135,16 +136,16 @@ def _tools(body: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], bool | str
         tools.append({"type": "function", "function": {**function, "parameters": tool.get("input_schema")}})
     choice = body.get("tool_choice") or {"type": "auto"}
     if choice["type"] == "none":
-        return [], False
+        return [], None
     if choice["type"] == "auto":
-        return tools, False
+        return tools, None
     if not tools:
         raise WrongField("tool_choice", "tool_choice: there is no tool that could be called")
     if choice["type"] == "any":
-        return tools, True
+        return tools, "required"
     if choice.get("name") not in names:
         raise WrongField("tool_choice.name", f"tool_choice: there is no tool {choice.get('name')!r} among the tools")
-    return tools, str(choice["name"])
+    return tools, {"type": "function", "function": {"name": choice["name"]}}
 
 
 def _think(body: Mapping[str, Any]) -> bool | str | None:

@@ -65,12 +65,13 @@ def _ask(call: Call) -> Ask:
         given["max_tokens"] = int(limit)
     if body.get("logprobs"):
         given |= {"logprobs": True, "top_logprobs": int(body.get("top_logprobs") or 0)}
-    tools, must_call = chosen_tools(body.get("tools") or (), body.get("tool_choice"))
+    tools, tool_choice = chosen_tools(body.get("tools") or (), body.get("tool_choice"))
     return ask(
         call,
         messages=messages_as_text(body["messages"]),
         tools=tools,
-        must_call=must_call,
+        tool_choice=tool_choice,
+        has_parallel_calls=body.get("parallel_tool_calls") is not False,
         format=answer_format(body),
         think=think(body),
         sampling=given,

@@ -77,32 +77,37 @@ def think(body: Mapping[str, Any]) -> bool | str | None:
 
 def chosen_tools(
     tools: Sequence[Mapping[str, Any]], choice: str | Mapping[str, Any] | None
-) -> tuple[list[Mapping[str, Any]], bool | str]:
-    """Which tools the answer may call, and whether it must: any of them (True), or that of a name.
+) -> tuple[list[Mapping[str, Any]], str | Mapping[str, Any] | None]:
+    """Which tools the answer may call, and what of it it must: see `Ask.tool_choice`.
 
     Args:
-        tools: in OpenAI's form.
-        choice: the request's `tool_choice`, in the form of chat completions.
+        tools: in the form of chat completions.
+        choice: the request's `tool_choice`, in that form or in that of responses.
 
     Raises:
         WrongField: if a tool is chosen that is not offered.
     """
     offered = list(tools)
     if choice is None or choice == "auto":
-        return offered, False
+        return offered, None
     if choice == "none":
-        return [], False
+        return [], None
     if isinstance(choice, str):  # "required": the shape of the body lets nothing else through
-        return _not_empty(offered), True
+        return _not_empty(offered), choice
     if choice["type"] == "allowed_tools":
         allowed = choice.get("allowed_tools") or choice
         names = {(tool.get("function") or tool).get("name") for tool in allowed.get("tools") or ()}
         offered = [tool for tool in offered if tool["function"]["name"] in names]
-        return _not_empty(offered), allowed.get("mode") == "required"
+        return _not_empty(offered), "required" if allowed.get("mode") == "required" else None
     name = (choice.get("function") or choice).get("name")
     if name not in [tool["function"]["name"] for tool in offered]:
         raise WrongField("tool_choice", f"tool_choice: there is no tool {name!r} among the tools")
-    return offered, str(name)
+    return offered, named(str(name))
+
+
+def named(tool: str) -> Mapping[str, Any]:
+    """The choice of one tool."""
+    return {"type": "function", "function": {"name": tool}}
 
 
 def _not_empty(tools: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

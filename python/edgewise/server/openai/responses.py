@@ -66,12 +66,13 @@ def _ask(call: Call) -> Ask:
     if _has_logprobs(body):
         given |= {"logprobs": True, "top_logprobs": int(body.get("top_logprobs") or 0)}
     tools = response_input.as_chat_tools(response_input.offered(body.get("tools") or ()))
-    tools, must_call = chosen_tools(tools, body.get("tool_choice"))
+    tools, tool_choice = chosen_tools(tools, body.get("tool_choice"))
     return ask(
         call,
         messages=response_input.messages(body.get("input") or "", body.get("instructions")),
         tools=tools,
-        must_call=must_call,
+        tool_choice=tool_choice,
+        has_parallel_calls=body.get("parallel_tool_calls") is not False,
         format=_format(body),
         think=think(body),
         sampling=given,
