@@ -77,7 +77,8 @@ def explore(running: Running, label: str, mode: GenerationMode, count: int) -> N
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
+    explored: Any = limits(given(OPERATIONS[label].as_strategy(generation_mode=mode))(ask))
     try:
-        limits(given(OPERATIONS[label].as_strategy(generation_mode=mode))(ask))()
+        explored()
     except Unsatisfiable:
         pytest.skip("no request of this kind can be made, such as a wrong one where nothing is taken")
