@@ -77,7 +77,8 @@ def explore(running: Running, label: str, mode: GenerationMode, count: int) -> N
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    explored: Any = limits(given(OPERATIONS[label].as_strategy(generation_mode=mode))(ask))
+    asked: Any = given(OPERATIONS[label].as_strategy(generation_mode=mode))
+    explored: Any = limits(asked(ask))
     try:
         explored()
     except Unsatisfiable:

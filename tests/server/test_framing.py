@@ -1,4 +1,4 @@
-"""Streams of every protocol, byte for byte: whole events in whatever pieces they travel, whole characters, errors in form."""
+"""Streams of every protocol, byte for byte: whole events of whole characters, and errors in their form."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def events_of_sse(data: bytes) -> list[Any]:
     for event in data.removesuffix(b"\n\n").split(b"\n\n"):
         match = re.fullmatch(rb"(?:event: ([a-z_.]+)\n)?data: ([^\r\n]+)", event)
         assert match is not None, event
-        value = match[2].decode() if match[2] == b"[DONE]" else json.loads(match[2])
+        value: Any = match[2].decode() if match[2] == b"[DONE]" else json.loads(match[2])
         assert match[1] is None or match[1].decode() == value["type"]
         found.append(value)
     return found
@@ -107,9 +107,9 @@ PROTOCOLS: Mapping[str, Protocol] = {
         chosen("content"), lambda event: event == "[DONE]", lambda event: set(event["error"]) >= {"message", "type"},
     ),
     "completions": Protocol(
-        "/v1/completions", lambda text: {"prompt": text.replace("say:", "<|") + "|>", "stream": True, "max_tokens": 2000},
-        events_of_sse,
-        chosen("text"), lambda event: event == "[DONE]", lambda event: set(event["error"]) >= {"message", "type"},
+        "/v1/completions",
+        lambda text: {"prompt": text.replace("say:", "<|") + "|>", "stream": True, "max_tokens": 2000},
+        events_of_sse, chosen("text"), lambda event: event == "[DONE]", lambda event: set(event["error"]) >= {"message", "type"},
     ),
     "responses": Protocol(
         "/v1/responses", lambda text: {"input": text, "stream": True}, events_of_sse, text_of_responses,
@@ -128,7 +128,10 @@ PROTOCOLS: Mapping[str, Protocol] = {
 def running(_serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Models that say what a test wants, and one that says anything, byte by byte."""
     folder = tmp_path_factory.mktemp("framing")
-    scripts = {"split": [b"na\xc3", b"\xafve ", b"\xf0\x9f", b"\x98", b"\x80 ", b"\xe2\x82", b"\xac!"], "long": LONG}
+    scripts: dict[str, list[str | bytes]] = {
+        "split": [b"na\xc3", b"\xafve ", b"\xf0\x9f", b"\x98", b"\x80 ", b"\xe2\x82", b"\xac!"],
+        "long": [*LONG],
+    }
     paths = [
         scripted_model(folder / "scripted.gguf", scripts),
         bytes_model(folder / "bytes.gguf", ["<t>", "<e>"], TEMPLATE),
