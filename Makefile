@@ -62,6 +62,9 @@ count-arm: ## instructions per weight and token of the Arm kernels, and of llama
 	scripts/count-arm
 	scripts/count-arm-llamacpp
 
+server-load: .venv/.dev ## 64 clients, well-behaved and not, for five minutes; fails if anything of the server grows
+	$(BIN)/python benchmarks/server_load.py
+
 clean: ## remove everything that was built
 	rm -rf .venv build dist target python/edgewise/_core*.so
 
@@ -87,4 +90,4 @@ clean: ## remove everything that was built
 .venv/.peer: .venv/.tools
 	CMAKE_ARGS=-DGGML_NATIVE=ON $(BIN)/pip install --quiet llama-cpp-python && touch $@ || echo "bench: no llama-cpp-python beside it"
 
-.PHONY: help setup demo test test-long lint format bench fuzz wheel arm-setup wheel-arm test-arm count-arm test-asan endurance clean
+.PHONY: help setup demo test test-long lint format bench fuzz wheel arm-setup wheel-arm test-arm count-arm test-asan endurance server-load clean

@@ -4,10 +4,10 @@
 python benchmarks/server_load.py --minutes 5 --clients 64
 ```
 
-Clients ask for answers whole and streamed, leave in the middle, read slowly, send bodies that are too long, cut off or no
-JSON, ask for models that are not there, embed, and make and delete models. Every request that is not cut off by its own
-client has to get a whole answer or a refusal in the protocol's form. At the end, memory, descriptors and threads of the
-server are compared with those after a minute of the same (or a fifth of the time), and no model may be in use.
+Clients ask for answers whole and streamed, leave in the middle, read and write slowly, send bodies that are too long or
+no JSON, ask for models that are not there, and embed. Every request that is not cut off by its own
+client has to get a whole answer or a refusal in the protocol's form. At the end, memory, descriptors and threads of
+the server are compared with those after a minute of the same (or a fifth of the time), and no model may be in use.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def usage(process: int) -> Usage:
     folder = Path(f"/proc/{process}")
     status = (folder / "status").read_text()
     numbers = {name: int(re.search(rf"{name}:\s+(\d+)", status)[1]) for name in ("RssAnon", "Threads")}  # type: ignore[index]
-    return Usage(numbers["RssAnon"] * 1024, len(os.listdir(folder / "fd")), numbers["Threads"])
+    return Usage(numbers["RssAnon"] * 1024, len(list((folder / "fd").iterdir())), numbers["Threads"])
 
 
 def request(path: str, body: bytes | dict[str, Any] | None, method: str = "", length: int | None = None) -> bytes:
@@ -65,26 +65,27 @@ class Client:
         self.done: Counter[str] = Counter()
 
     async def run(self, end_s: float) -> None:
+        """Does so until a time on `time.monotonic`."""
         ways = [
-            self.whole,
-            self.streamed,
-            self.leave,
-            self.slow,
-            self.too_long,
-            self.nonsense,
-            self.unknown,
-            self.embed,
+            self._whole,
+            self._streamed,
+            self._leave,
+            self._slow,
+            self._too_long,
+            self._nonsense,
+            self._unknown,
+            self._embed,
         ]
         weights = [4, 6, 6, 1, 1, 2, 1, 2]
         while time.monotonic() < end_s:
             (way,) = self._random.choices(ways, weights)
             reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
             try:
-                self.done[f"{way.__name__}: {await asyncio.wait_for(way(reader, writer), 120)}"] += 1
+                self.done[f"{way.__name__[1:]}: {await asyncio.wait_for(way(reader, writer), 120)}"] += 1
             finally:
                 writer.transport.abort()
 
-    def ask(self, **more: Any) -> bytes:
+    def _ask(self, **more: Any) -> bytes:
         options = {
             "temperature": 1.2,
             "seed": self._random.randrange(10**6),
@@ -96,25 +97,23 @@ class Client:
         messages = [{"role": "user", "content": QUESTION}]
         return request("/api/chat", {"model": "demo", "messages": messages, "options": options, **more})
 
-    async def whole(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
-        writer.write(self.ask(stream=False))
+    async def _whole(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
+        writer.write(self._ask(stream=False))
         return await finished(reader, is_json=True)
 
-    async def streamed(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
-        writer.write(self.ask())
+    async def _streamed(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
+        writer.write(self._ask())
         return await finished(reader)
 
-    async def leave(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
-        sent = self.ask(stream=self._random.random() < 0.7)
+    async def _leave(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
+        sent = self._ask(stream=self._random.random() < 0.7)
         writer.write(sent[: self._random.randrange(1, len(sent))] if self._random.random() < 0.2 else sent)
         await writer.drain()
         await asyncio.sleep(self._random.random() * 0.3)
-        if self._random.random() < 0.5:
-            await reader.read(100) if self._random.random() < 0.3 and reader._buffer else None  # type: ignore[attr-defined]
         return 0
 
-    async def slow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
-        sent = self.ask()
+    async def _slow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
+        sent = self._ask()
         for start in range(0, len(sent), 40):
             writer.write(sent[start : start + 40])
             await asyncio.sleep(0.02)
@@ -124,20 +123,20 @@ class Client:
             await asyncio.sleep(0.01)
         return checked(data, is_json=False)
 
-    async def too_long(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
+    async def _too_long(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
         writer.write(request("/api/generate", b"{" * 1000, length=10**9))
         return await finished(reader, is_json=True)
 
-    async def nonsense(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
+    async def _nonsense(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
         bodies = [b"{", b"[]", b"\xff", b'{"model": 5}', b'{"model": "demo", "prompt": "x", "options": 3}']
         writer.write(request("/api/generate", self._random.choice(bodies)))
         return await finished(reader, is_json=True)
 
-    async def unknown(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
+    async def _unknown(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
         writer.write(request("/api/generate", {"model": "nobody", "prompt": "x"}))
         return await finished(reader, is_json=True)
 
-    async def embed(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
+    async def _embed(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
         writer.write(request("/api/embed", {"model": "demo", "input": [QUESTION] * self._random.randrange(1, 5)}))
         return await finished(reader, is_json=True)
 

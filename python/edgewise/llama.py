@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 import time
 import uuid
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgewise import _core
 from edgewise import engine as engines
+from edgewise.chat.infill import infill_prompt
 from edgewise.config import load as load_config
 from edgewise.dropin import chat as chats
-from edgewise.dropin import embedding as embeddings
 from edgewise.dropin.arguments import (
-    NOT_IN_COMPLETION,
     NOT_IN_CONSTRUCTOR,
     adapters,
     biases,
@@ -26,9 +26,19 @@ from edgewise.dropin.arguments import (
 from edgewise.dropin.caches import LlamaCache, LlamaDiskCache, LlamaRAMCache
 from edgewise.dropin.completion import Request, chunks, whole
 from edgewise.dropin.conveniences import Conveniences
+from edgewise.dropin.embedding import Embedding, pooling_name
+from edgewise.dropin.grammar import (
+    Demands,
+    LlamaGrammar,
+    check_grammar,
+    demands_of,
+    format_grammar,
+    openai_tools,
+)
 from edgewise.dropin.hooks import CallersDrafter, LogitsProcessorList, StoppingCriteriaList, adjuster, stopper
 from edgewise.dropin.low_level import RANDOM_SEED, LlamaState, LowLevel, first_seed
 from edgewise.dropin.opening import opening_error, require_path
+from edgewise.dropin.tool_calls import to_answer
 from edgewise.dropin.vocabulary import Vocabulary
 from edgewise.engine.native import NativeEngine
 from edgewise.errors import InvalidArgument, ModelFileError, SystemRefused, UnsupportedError
@@ -39,14 +49,16 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from edgewise.chat.grammar import Grammars
     from edgewise.config import EngineConfig
-    from edgewise.dropin.types import ChatCompletion, ChatCompletionChunk, Completion, Embeddings
-    from edgewise.engine.protocol import Engine, GenerateOptions, Generation
+    from edgewise.dropin.types import ChatCompletion, ChatCompletionChunk, Completion
+    from edgewise.engine.protocol import Constraint, Engine, GenerateOptions, Generation
 
 __all__ = [
     "Llama",
     "LlamaCache",
     "LlamaDiskCache",
+    "LlamaGrammar",
     "LlamaRAMCache",
     "LlamaState",
     "LogitsProcessorList",
@@ -54,7 +66,7 @@ __all__ = [
 ]
 
 
-class Llama(Vocabulary, LowLevel, Conveniences):
+class Llama(Vocabulary, LowLevel, Embedding, Conveniences):
     """A model with the interface of llama-cpp-python. Unlike there, threads may share one.
 
     Args:
@@ -156,7 +168,7 @@ class Llama(Vocabulary, LowLevel, Conveniences):
         refuse(self._arguments, NOT_IN_CONSTRUCTOR)
         if draft_model is not None and not callable(draft_model):
             raise InvalidArgument(f"draft_model must be a function from tokens to tokens, got {draft_model!r}")
-        embeddings.pooling_name(pooling_type)
+        pooling_name(pooling_type)
         config = load_config(
             {
                 "context_length": n_ctx,
@@ -226,7 +238,7 @@ class Llama(Vocabulary, LowLevel, Conveniences):
 
         Args:
             prompt: text, or token ids.
-            suffix: not supported.
+            suffix: what stands behind the answer, for models that fill gaps.
             max_tokens: the longest answer, in tokens; None or 0 is as much as the context holds.
             temperature: 0 takes the likeliest token.
             top_p: sample among the likeliest tokens that together have this probability.
@@ -248,7 +260,7 @@ class Llama(Vocabulary, LowLevel, Conveniences):
             model: the name to report.
             stopping_criteria: a function or functions of (tokens, logits) that say whether to stop; needs numpy.
             logits_processor: a function or functions from (tokens, logits) to logits; needs numpy.
-            grammar: not supported.
+            grammar: a LlamaGrammar, which the answer keeps to; needs llguidance (extra `serve`).
             logit_bias: added to the logits of these tokens.
 
         Returns:
@@ -256,12 +268,15 @@ class Llama(Vocabulary, LowLevel, Conveniences):
 
         Raises:
             ValueError: `Requested tokens (...) exceed context window of ...`, or logprobs without logits_all=True.
-            UnsupportedError: for suffix and grammar.
+            UnsupportedError: for a suffix if the model fills no gaps, for a grammar without llguidance.
         """
-        refuse({"suffix": suffix, "grammar": grammar}, NOT_IN_COMPLETION)
+        demands = check_grammar(grammar)
         if logprobs is not None and not self._logits_all:
             raise InvalidArgument("logprobs is not supported for models created with logits_all=False")
-        tokens = self.tokenize(prompt.encode(), special=True) if isinstance(prompt, str) else list(prompt)
+        if suffix is not None:
+            tokens = infill_prompt(self._opened, self._text_of(prompt), suffix)
+        else:
+            tokens = self.tokenize(prompt.encode(), special=True) if isinstance(prompt, str) else list(prompt)
         wants_prompt = echo and logprobs is not None and not stream
         request = Request(
             id=f"cmpl-{uuid.uuid4()}",
@@ -291,8 +306,10 @@ class Llama(Vocabulary, LowLevel, Conveniences):
             stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
             logprobs=logprobs is not None,
             top_logprobs=logprobs or 0,
+            shown_tokens=demands.shown_tokens if isinstance(demands, Demands) else frozenset(),
         )
-        answer = self._answer(tokens, options, adjuster(logits_processor), stopper(stopping_criteria))
+        constraint = None if demands is None else demands.constraint(self._grammars)
+        answer = self._answer(tokens, options, constraint, adjuster(logits_processor), stopper(stopping_criteria))
         if stream:
             return chunks(request, answer)
         completion = whole(request, answer)
@@ -336,7 +353,10 @@ class Llama(Vocabulary, LowLevel, Conveniences):
 
         Args:
             messages: dicts with `role` and `content`.
-            functions, function_call, tools, tool_choice, response_format, grammar: not supported.
+            tools, tool_choice: functions that the answer may call, or has to, in OpenAI's form.
+            functions, function_call: the same in OpenAI's older form.
+            response_format: `{"type": "json_object"}`, with `schema` where there is one, or OpenAI's `json_schema`.
+            grammar: see `create_completion`.
             logprobs: report log-probabilities; needs logits_all=True.
             top_logprobs: and this many likeliest tokens with them.
             temperature, top_p, top_k, min_p, typical_p, stream, stop, seed, max_tokens: see `create_completion`.
@@ -351,10 +371,11 @@ class Llama(Vocabulary, LowLevel, Conveniences):
             UnsupportedError: naming an argument that is not supported.
             ValueError: if the template refuses the messages, or they exceed the context window.
         """
-        asked = {"functions": functions, "function_call": function_call, "tools": tools, "tool_choice": tool_choice}
-        refuse({**asked, "response_format": response_format, "grammar": grammar}, NOT_IN_COMPLETION)
-        bos, eos = self._special_text(self.token_bos()), self._special_text(self.token_eos())
-        prompt = chats.prompt_for(messages, self._file_metadata, self.chat_format, bos, eos)
+        offered, choice = openai_tools(tools, tool_choice, functions, function_call)
+        demands: LlamaGrammar | Demands | None = check_grammar(grammar) or format_grammar(response_format)
+        prompt = chats.ask(messages, self._opened, self.chat_format, offered)
+        if prompt.prompt is not None and offered:
+            demands = demands_of(lambda: self._grammars, prompt.prompt, choice, demands)
         stops = [stop] if isinstance(stop, str) else list(stop or ())
         completion = self.create_completion(
             prompt=self.tokenize(prompt.text.encode(), add_bos=not prompt.has_special, special=True),
@@ -376,46 +397,14 @@ class Llama(Vocabulary, LowLevel, Conveniences):
             mirostat_eta=mirostat_eta,
             model=model,
             logits_processor=logits_processor,
+            grammar=demands,
             logit_bias=logit_bias,
         )
-        return chats.to_chat(completion) if isinstance(completion, dict) else chats.to_chat_chunks(completion)
-
-    def embed(
-        self, input: str | list[str], normalize: bool = False, truncate: bool = True, return_count: bool = False
-    ) -> Any:
-        """The embedding of a text, or of each text of a list; without pooling one vector per token.
-
-        Args:
-            input: what to embed.
-            normalize: scale vectors to length 1.
-            truncate: cut texts at n_batch tokens instead of refusing them.
-            return_count: return a pair with the number of tokens.
-
-        Raises:
-            RuntimeError: if the model was not created with embedding=True.
-        """
-        vectors, total = self._embed([input] if isinstance(input, str) else input, normalize, truncate)
-        rows = [one[0] if self._pooling_type else one for one in vectors]
-        output = rows[0] if isinstance(input, str) else rows
-        return (output, total) if return_count else output
-
-    def create_embedding(self, input: str | list[str], model: str | None = None) -> Embeddings:
-        """The embeddings of texts, in OpenAI's shape."""
-        vectors, total = self._embed([input] if isinstance(input, str) else input, normalize=False, truncate=True)
-        name = self.model_path if model is None else model
-        return embeddings.embeddings(vectors, total, name, is_pooled=self._pooling_type != 0)
+        return to_answer(completion, prompt.reader())
 
     def n_ctx(self) -> int:
         """Tokens that prompt and answer may have together."""
         return self._context_length
-
-    def n_embd(self) -> int:
-        """Width of the hidden state."""
-        return self._engine.model.embedding_length if isinstance(self._engine, NativeEngine) else 0
-
-    def pooling_type(self) -> int:
-        """How `embed` makes one vector of a text."""
-        return self._pooling_type
 
     def set_cache(self, cache: LlamaDiskCache | LlamaRAMCache | None) -> None:
         """Keeps prompts on disk from now on, with a LlamaDiskCache; with None or a LlamaRAMCache no longer.
@@ -464,20 +453,22 @@ class Llama(Vocabulary, LowLevel, Conveniences):
         self,
         tokens: list[int],
         options: GenerateOptions,
+        constraint: Constraint | None,
         adjust: Callable[[list[int], bytes], bytes] | None,
         should_stop: Callable[[list[int], bytes], bool] | None,
     ) -> Generation:
-        if adjust is None and should_stop is None:
+        if adjust is None and should_stop is None and constraint is None:
             return self._opened.generate(tokens, options)
-        return self._native.generate(tokens, options, adjust=adjust, should_stop=should_stop)
+        return self._native.generate(tokens, options, constraint=constraint, adjust=adjust, should_stop=should_stop)
 
-    def _embed(self, texts: list[str], normalize: bool, truncate: bool) -> tuple[list[list[embeddings.Vector]], int]:
-        if not self._embedding:
-            raise RuntimeError("Llama model must be created with embedding=True to call this method")
-        pooling = embeddings.pooling_name(self._pooling_type)
-        return embeddings.embed(
-            self._native, texts, pooling=pooling, batch=self.n_batch, normalize=normalize, truncate=truncate
-        )
+    @cached_property
+    def _grammars(self) -> Grammars:
+        from edgewise.chat.grammar import Grammars
+
+        return Grammars(self._opened)
+
+    def _text_of(self, prompt: str | list[int]) -> str:
+        return prompt if isinstance(prompt, str) else self.detokenize(prompt).decode("utf-8", errors="ignore")
 
     def _report(self, answer: Generation) -> None:
         timings = answer.timings

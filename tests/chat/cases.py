@@ -100,8 +100,8 @@ WRITTEN: dict[str, str] = {
     "{{ messages[0].get('role') }}{{ messages[-1]['content'] }}{{ custom is defined and custom | sum }}",
     "whitespace": "  {%- for m in messages %}\n    {% if loop.first %}\n   first\n    {% endif %}\n{{ m.content }}\n"
     "{%- endfor %}\n\n{# a comment #}\n   {{ messages | length }}",
-    "macro": "{% macro turn(m) %}<{{ m.role }}>{{ m.content if m.content is string else m.content | map(attribute='text')"
-    " | join }}</{{ m.role }}>{% endmacro %}{% for m in messages %}{{ turn(m) }}{% endfor %}"
+    "macro": "{% macro turn(m) %}<{{ m.role }}>{{ m.content if m.content is string else m.content"
+    " | map(attribute='text') | join }}</{{ m.role }}>{% endmacro %}{% for m in messages %}{{ turn(m) }}{% endfor %}"
     "{% for t in tools or [] %}{{ t.function.name }}{% if not loop.last %},{% endif %}{% endfor %}",
 }
 

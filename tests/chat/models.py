@@ -24,7 +24,7 @@ SHAPE: dict[str, Any] = {
 
 
 def model(path: Path, special: Sequence[str], template: str | None = None, **more_templates: str) -> Path:
-    """Writes a model of 256 bytes, 300 pairs of letters, and these special tokens, of which the first two begin and end."""
+    """Writes a model of 256 bytes, 300 pairs of letters, and special tokens, of which the first two begin and end."""
     size = 256 + 300 + len(special)
     shape = Shape(**SHAPE, vocabulary_size=size, special_count=len(special))
     writer = GGUFWriter(path, shape.architecture)

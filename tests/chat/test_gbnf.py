@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -30,15 +32,15 @@ class Bytes:
 VOCABULARY = llguidance.LLTokenizer(llguidance.TokenizerWrapper(Bytes()))
 
 
-def compiled(text: str) -> llguidance.LLMatcher:
+def compiled(text: str) -> Any:
     lark = lexemes.to_lark(gbnf.parse(text))
     return llguidance.LLMatcher(VOCABULARY, llguidance.LLMatcher.grammar_from_lark(lark), log_level=0)
 
 
-def takes(matcher: llguidance.LLMatcher, text: str) -> bool:
+def takes(matcher: Any, text: str) -> bool:
     one = matcher.deep_copy()
     data = list(text.encode())
-    return one.try_consume_tokens(data) == len(data) and one.is_accepting()
+    return bool(one.try_consume_tokens(data) == len(data) and one.is_accepting())
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -185,7 +187,5 @@ def test_a_grammar_cut_anywhere_is_a_grammar_or_an_error() -> None:
     for name in ("json", "chess"):
         text = KNOWN[name][0]
         for end in range(0, len(text), 7):
-            try:
-                gbnf.parse(text[:end])
-            except InvalidArgument as error:
-                assert "grammar" in str(error)
+            with contextlib.suppress(InvalidArgument):
+                assert "root" in gbnf.parse(text[:end])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chat.constrained import answer, takes
+from chat.constrained import answer, may_follow, takes
 from chat.grammars import KNOWN
 from edgewise import EngineConfig, InvalidArgument, UnsupportedError
 from edgewise.chat.grammar import Grammars
@@ -38,10 +38,13 @@ def closed(**properties: Any) -> dict[str, Any]:
 
 TREE = {
     "$defs": {
-        "node": closed(value={"type": "integer"}, children={"type": "array", "maxItems": 2, "items": {"$ref": "#/$defs/node"}})
+        "node": closed(
+            value={"type": "integer"},
+            children={"type": "array", "maxItems": 2, "items": {"$ref": "#/$defs/node"}},
+        ),
     },
     "$ref": "#/$defs/node",
-}  # fmt: skip
+}
 SCHEMAS: dict[str, Any] = {
     "person": closed(name={"type": "string", "maxLength": 20}, age={"type": "integer", "minimum": 0, "maximum": 120}),
     "choices": closed(size={"enum": ["small", "large", 3, None]}, is_new={"type": "boolean"}, kind={"const": 'ü\n"'}),
@@ -139,10 +142,10 @@ def test_an_answer_is_complete_where_nothing_may_follow(grammars: Grammars, engi
 def test_every_end_token_may_end_an_answer_that_may_end(grammars: Grammars, engine: NativeEngine) -> None:
     constraint = grammars.regex("a+")
     ends = [token for token in range(engine.vocabulary_size) if engine.tokenizer.is_end(token)]
-    assert not any(constraint.allowed()[end // 8] >> end % 8 & 1 for end in ends)
+    assert not any(may_follow(constraint, end) for end in ends)
     assert takes(engine, constraint, "a")
     assert not constraint.is_complete
-    assert all(constraint.allowed()[end // 8] >> end % 8 & 1 for end in ends)
+    assert all(may_follow(constraint, end) for end in ends)
 
 
 def test_a_mask_has_a_bit_for_every_token(grammars: Grammars, engine: NativeEngine) -> None:
@@ -198,7 +201,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "too much at once": ({"allOf": [{"type": "string", "pattern": f"a.{{{i}}}b"} for i in range(60)]}, "for one value"),
     "too much at once, below": (
-        {"allOf": [{"properties": {"a": {"allOf": [{"pattern": f"a.{{{i + 9 * k}}}b"} for i in range(9)]}}} for k in range(9)]},
+        {"allOf": [{"properties": {"a": {"allOf": [{"pattern": f"a.{{{i}}}b"} for i in range(9)]}}}] * 9},
         "for one value",
     ),
     "a large divisor": ({"type": "integer", "multipleOf": 1_000_003}, "multipleOf"),
@@ -268,10 +271,14 @@ def test_a_grammar_that_becomes_too_complex_ends_with_an_error(grammars: Grammar
     rules = "\n".join(f'r{i}: "x"+ r{(i * 7 + 1) % 800} | "xx" r{(i * 3 + 2) % 800} | "a"' for i in range(800))
     constraint = grammars.lark("start: " + " | ".join(f"r{i}" for i in range(800)) + "\n" + rules)
     (token,) = engine.tokenize("x", add_special=False)[-1:]
-    with pytest.raises(InvalidArgument, match="not allowed here|cannot be followed"):
+
+    def go_on() -> None:
         for _ in range(50):
             constraint.allowed()
             constraint.accept(token)
+
+    with pytest.raises(InvalidArgument, match=r"not allowed here|cannot be followed"):
+        go_on()
 
 
 def test_an_engine_without_a_vocabulary_constrains_nothing() -> None:

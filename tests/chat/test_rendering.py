@@ -68,7 +68,9 @@ def test_a_file_may_have_a_template_of_its_own_for_tools(tmp_path: Path) -> None
 
 def test_a_template_of_the_caller_takes_the_place_of_the_files(tmp_path: Path) -> None:
     with engine_of(tmp_path, PLAIN) as engine:
-        assert ChatPrompts(engine, "{{ messages[0].content }}!").render([{"role": "user", "content": "Hi"}]).text == "Hi!"
+        assert (
+            ChatPrompts(engine, "{{ messages[0].content }}!").render([{"role": "user", "content": "Hi"}]).text == "Hi!"
+        )
 
 
 def test_without_a_template_there_is_no_chat(tmp_path: Path) -> None:
@@ -127,9 +129,16 @@ def test_an_answer_can_go_on_where_a_message_ends(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "tools",
-    [[5], [{}], [{"type": "function"}], [{"type": "function", "function": {}}], [TOOL, TOOL],
-     [{"type": "retrieval", "function": {"name": "f"}}], [{"type": "function", "function": {"name": "f", "parameters": 1}}]],
-)  # fmt: skip
+    [
+        [5],
+        [{}],
+        [{"type": "function"}],
+        [{"type": "function", "function": {}}],
+        [TOOL, TOOL],
+        [{"type": "retrieval", "function": {"name": "f"}}],
+        [{"type": "function", "function": {"name": "f", "parameters": 1}}],
+    ],
+)
 def test_tools_of_another_form_are_refused(tmp_path: Path, tools: Any) -> None:
     with engine_of(tmp_path, PLAIN) as engine, pytest.raises(InvalidArgument, match="tools"):
         ChatPrompts(engine).render([USER], tools=tools)

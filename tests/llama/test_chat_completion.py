@@ -66,21 +66,6 @@ def test_a_format_can_be_named(story_model: Path) -> None:
     assert answer["usage"]["prompt_tokens"] > 20
 
 
-@pytest.mark.parametrize(
-    "argument",
-    [
-        {"tools": [{"type": "function"}]},
-        {"tool_choice": "auto"},
-        {"functions": [{"name": "f"}]},
-        {"response_format": {"type": "json_object"}},
-        {"grammar": object()},
-    ],
-)
-def test_what_is_not_there_is_named(llm: Llama, argument: dict[str, Any]) -> None:
-    with pytest.raises(UnsupportedError, match=next(iter(argument))):
-        llm.create_chat_completion(HELLO, **argument)
-
-
 def test_an_unknown_format_is_named(story_model: Path) -> None:
     with (
         Llama(model_path=str(story_model), chat_format="functionary-v2", verbose=False) as llm,
@@ -98,4 +83,4 @@ def test_messages_that_are_none_are_refused(llm: Llama, messages: Any) -> None:
 def test_a_template_that_is_no_text_is_a_fault_of_the_file() -> None:
     metadata: dict[str, object] = {"tokenizer.chat_template": 5}
     with pytest.raises(ModelFileError, match=r"tokenizer\.chat_template"):
-        chat.prompt_for(HELLO, metadata, chat.default_format(metadata), bos="", eos="")
+        chat.template_source(metadata, chat.default_format(metadata))

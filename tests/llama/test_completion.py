@@ -260,7 +260,7 @@ def test_what_is_not_there_is_named_in_the_constructor(story_model: Path, argume
         Llama(model_path=str(story_model), **argument)
 
 
-@pytest.mark.parametrize("argument", [{"grammar": object()}, {"suffix": "end"}, {"mirostat_mode": 1}])
+@pytest.mark.parametrize("argument", [{"suffix": "end"}, {"mirostat_mode": 1}])
 def test_what_is_not_there_is_named_in_a_completion(llm: Llama, argument: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedError, match=next(iter(argument))):
         llm(ONCE, **argument)

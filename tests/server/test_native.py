@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgewise.engine.models import DEMO
 from server.running import Running, StartServer
 from server.test_wire import ASK, endless, parsed, request
 
@@ -116,35 +119,67 @@ def test_nothing_grows_with_requests_that_end_in_any_way(start: StartServer) -> 
     assert parsed(running.exchange(request("/api/generate", ASK)))[0] == 200
 
 
-def test_the_verb_serves_until_it_is_told_to_stop_and_finishes_what_it_began(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "edgewise", "serve", "demo", "--port", "0", "--no-prompt-cache"]
-    environment = {"EDGEWISE_HOME": str(tmp_path), "PATH": "", "HOME": str(tmp_path)}
+@contextmanager
+def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The verb in a process of its own."""
+    command = [sys.executable, "-m", "edgewise", "serve", "--port", "0", "--no-prompt-cache"]
+    environment = {"EDGEWISE_HOME": str(folder), "PATH": "", "HOME": str(folder)}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None
         found = re.search(r"http://127\.0\.0\.1:(\d+)", process.stderr.readline())
         assert found is not None
-        url = found.group(0)
-        for _ in range(500):
-            try:
-                with urllib.request.urlopen(f"{url}/health") as answer:  # noqa: S310  the server of this test
-                    assert answer.status == 200
-                break
-            except urllib.error.HTTPError:
-                time.sleep(0.02)
-        body = json.dumps({**endless(), "options": {**endless()["options"], "num_predict": 300}}).encode()
-        with urllib.request.urlopen(f"{url}/api/generate", body) as answer:  # noqa: S310
-            first = answer.readline()
-            process.send_signal(signal.SIGTERM)
-            rest = answer.read()
-        assert json.loads(first)["done"] is False
-        assert json.loads(rest.splitlines()[-1])["done"] is True
-        process.stderr.read()
-        assert process.wait(30) in (0, -signal.SIGTERM)
+        port = int(found[1])
+        while parsed(exchange(port, request("/health")))[0] == 503:
+            time.sleep(0.02)
+        try:
+            yield process, port
+        finally:
+            process.kill()
+            process.stderr.read()
+
+
+def exchange(port: int, sent: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), 60) as connection:
+        connection.sendall(sent)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def test_the_verb_finishes_what_it_began_before_it_stops(tmp_path: Path) -> None:
+    with serving(tmp_path) as (process, port), socket.create_connection(("127.0.0.1", port), 60) as connection:
+        connection.sendall(request("/api/generate", endless(300)))
+        answer = connection.recv(4096)
+        process.send_signal(signal.SIGTERM)
+        answer += b"".join(iter(lambda: connection.recv(65536), b""))
+        lines = [json.loads(line) for line in parsed(answer)[2].splitlines()]
+        assert [line["done"] for line in lines] == [False] * (len(lines) - 1) + [True]
+        assert process.wait(60) in (0, -signal.SIGTERM)
+
+
+def test_a_server_that_is_killed_leaves_a_store_that_is_whole(tmp_path: Path) -> None:
+    data = DEMO.read_bytes()
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    create = {"model": "mine", "from": "demo", "stream": False}
+    with serving(tmp_path) as (process, port):
+        assert parsed(exchange(port, request("/api/create", create)))[0] == 200
+        with socket.create_connection(("127.0.0.1", port), 60) as connection:
+            connection.sendall(
+                request(f"/api/blobs/{digest[:-1]}0", data[: len(data) // 2], Content_Length=str(len(data)))
+            )
+            deadline_s = time.monotonic() + 30
+            while not list(tmp_path.rglob("*.part")) and time.monotonic() < deadline_s:
+                time.sleep(0.01)
+            process.kill()
+            process.wait(60)
+    with serving(tmp_path) as (_, port):
+        models = json.loads(parsed(exchange(port, request("/api/tags")))[2])["models"]
+        assert [model["name"] for model in models] == ["mine:latest"]
+        assert parsed(exchange(port, request(f"/api/blobs/{digest[:-1]}0", method="HEAD")))[0] == 404
+        ask = {"model": "mine", "prompt": "Hello", "stream": False}
+        assert json.loads(parsed(exchange(port, request("/api/generate", ask)))[2])["response"]
+        assert parsed(exchange(port, request(f"/api/blobs/{digest}", data)))[0] in (200, 201)
 
 
 def test_a_port_that_is_taken_is_named() -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -152,3 +187,10 @@ def test_a_port_that_is_taken_is_named() -> None:
         result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert result.returncode == 1
     assert "another program may listen there" in result.stderr
+
+
+def test_without_its_packages_the_verb_says_what_to_install() -> None:
+    code = "import sys; sys.modules['starlette'] = None; from edgewise.cli import main; sys.exit(main(['serve']))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    assert "pip install 'edgewise[serve]'" in result.stderr

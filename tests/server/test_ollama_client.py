@@ -288,3 +288,23 @@ def test_a_schema_that_can_not_be_served_is_refused_with_the_reason(demo: Runnin
     with pytest.raises(ollama.ResponseError, match="JSON schema") as refusal:
         client(demo).generate("demo", "x", format={"type": "no such type"})
     assert refusal.value.status_code == 400
+
+
+def test_a_conversation_with_calls_and_results_is_taken(demo: Running, client: Client) -> None:
+    call = {"function": {"name": "weather", "arguments": {"place": "Oslo"}}}
+    messages = [
+        {"role": "user", "content": "How is the weather in Oslo?"},
+        {"role": "assistant", "content": None, "thinking": "I have to look.", "tool_calls": [call]},
+        {"role": "tool", "content": "rain", "tool_name": "weather"},
+    ]
+    parameters = {"type": "object", "properties": {"place": {"type": "string"}}}
+    tool = {"type": "function", "function": {"name": "weather", "description": "Weather.", "parameters": parameters}}
+    assert client(demo).chat("demo", messages, tools=[tool], options={"num_predict": 8}).done
+    with pytest.raises(ollama.ResponseError, match="function"):
+        client(demo)._request_raw("POST", "/api/chat", json={"model": "demo", "messages": messages, "tools": [{}]})
+
+
+def test_images_are_refused_where_nothing_sees_them(demo: Running, client: Client) -> None:
+    with pytest.raises(ollama.ResponseError, match="images") as refusal:
+        client(demo).generate("demo", "What is this?", images=["aGk="])
+    assert refusal.value.status_code == 400

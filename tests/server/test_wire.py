@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import socket
 import struct
 from contextlib import closing
@@ -140,6 +142,13 @@ def test_a_body_that_is_too_long_is_refused(start: StartServer, is_announced: bo
     assert (status, json.loads(answer)) == (413, {"error": "the request's body is longer than 10000 bytes"})
 
 
+def test_a_refusal_is_heard_by_who_is_still_sending(start: StartServer) -> None:
+    running = start("demo", request_bytes=10_000, api_keys=("k",))
+    for headers, status in (({}, 401), ({"x_api_key": "k"}, 413)):
+        sent = request("/api/generate", b"{" * 5_000_000, **headers)
+        assert parsed(running.exchange(sent))[0] == status
+
+
 @pytest.mark.parametrize(
     ("body", "finding"),
     [
@@ -209,7 +218,7 @@ def test_a_queue_that_is_full_says_when_to_come_again(start: StartServer) -> Non
 
 
 def test_an_answer_that_takes_too_long_ends_with_an_error(start: StartServer) -> None:
-    running = start("demo", deadline_s=0.05)
+    running = start("demo", deadline_s=0.01)
     status, _, _ = parsed(running.exchange(request("/api/generate", {**endless(), "stream": False})))
     assert status == 504
     lines = parsed(running.exchange(request("/api/generate", endless())))[2].splitlines()
@@ -232,3 +241,30 @@ def test_errors_in_mid_stream_are_the_last_line(start: StartServer) -> None:
     # What broke is loaded anew.
     assert parsed(running.exchange(request("/api/generate", ASK)))[0] == 503
     assert parsed(running.exchange(request("/api/generate", ASK)))[0] == 200
+
+
+def test_requests_may_come_in_any_pieces(demo: Running) -> None:
+    sent = request("/api/generate", {**ASK, "stream": False, "options": {"num_predict": 1}})
+    for place in range(1, len(sent), 3):
+        with closing(demo.connect()) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sendall(sent[:place])
+            connection.sendall(sent[place:])
+            assert connection.recv(20).startswith(b"HTTP/1.1 200"), place
+
+
+def test_bytes_of_any_kind_do_not_stop_the_server(demo: Running) -> None:
+    chance = random.Random(1)
+    whole = request("/api/generate", ASK)
+    for _ in range(300):
+        sent = bytearray(whole)
+        for _ in range(chance.randrange(1, 6)):
+            place = chance.randrange(len(sent))
+            sent[place : place + chance.randrange(3)] = chance.randbytes(chance.randrange(4))
+        with closing(demo.connect()) as connection, contextlib.suppress(ConnectionError):
+            connection.sendall(bytes(sent))
+            connection.shutdown(socket.SHUT_WR)
+            answer = connection.recv(15)
+            assert not answer or answer[:9] == b"HTTP/1.1 "
+            assert answer[9:12] != b"500"
+    assert parsed(demo.exchange(request("/")))[0] == 200

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def gap_tokens(engine: Engine) -> tuple[int, int, int] | None:
-    """The tokens before the text ahead of a gap, before the text behind it, and before what fills it; None if it has none.
+    """The tokens before the text ahead of a gap, before the text behind it, and before what fills it.
 
-    Engines that do not tell their vocabulary have none.
+    None if the model has none, or the engine does not tell its vocabulary.
     """
     tokenizer = getattr(engine, "tokenizer", None)
     found: tuple[int, int, int] | None = getattr(tokenizer, "infill", None)

@@ -294,7 +294,7 @@ class _Translation:
     def _build_repetition(
         self, node: Repetition, characters: list[Ranges], following: list[set[int]]
     ) -> tuple[bool, set[int], set[int]]:
-        """Writes a repetition out: each copy is reached from the one before it alone, and may be the last from `least` on."""
+        """Writes a repetition out: each copy is reached from the one before it; from `least` on it may be the last."""
         count = max(node.least, 1) if node.most is None else node.most
         is_nullable, first, last, previous = node.least == 0, set[int](), set[int](), set[int]()
         for index in range(count):

@@ -29,15 +29,8 @@ NOT_IN_CONSTRUCTOR: dict[str, tuple[Any, ...]] = {
     "tokenizer": (None,),
     "spm_infill": (False,),
 }
-NOT_IN_COMPLETION: dict[str, tuple[Any, ...]] = {
-    "suffix": (None,),
-    "grammar": (None,),
-    "functions": (None, []),
-    "function_call": (None, "none"),
-    "tools": (None, []),
-    "tool_choice": (None, "none"),
-    "response_format": (None, {"type": "text"}),
-}
+
+NOT_IN_SINGLE_STEPS: dict[str, tuple[Any, ...]] = {"grammar": (None,)}
 
 # ggml's numbers of the formats that the KV cache can have.
 CACHE_FORMATS: dict[int | None, CacheFormat] = {None: "f16", 0: "f32", 1: "f16", 8: "q8_0"}

@@ -6,30 +6,47 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgewise.chat import formats
-from edgewise.chat.template import ChatTemplate, source_in
-from edgewise.errors import InvalidArgument
+from edgewise.chat.rendering import ChatPrompts, token_text
+from edgewise.chat.template import source_in
+from edgewise.errors import InvalidArgument, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from edgewise.dropin.types import ChatCompletion, ChatCompletionChunk, ChatDelta, Completion, Logprobs
+    from edgewise.chat.reader import AnswerReader
+    from edgewise.chat.rendering import ChatPrompt
+    from edgewise.dropin.types import (
+        ChatCompletion,
+        ChatCompletionChunk,
+        ChatDelta,
+        Completion,
+        FinishReason,
+        Logprobs,
+    )
+    from edgewise.engine.protocol import Engine
 
 FILE_TEMPLATE = "chat_template.default"
 
 
 @dataclass(frozen=True)
-class ChatPrompt:
+class Asked:
     """Messages as a prompt.
 
     Args:
         text: the prompt.
         has_special: it begins with the special tokens that it needs.
         stop: what ends the answer, beside the end tokens.
+        prompt: what else is known of it, where it comes from a template of the file.
     """
 
     text: str
     has_special: bool
     stop: str | None
+    prompt: ChatPrompt | None = None
+
+    def reader(self) -> AnswerReader | None:
+        """Reads calls in the answer, where tools were offered."""
+        return self.prompt.reader() if self.prompt is not None and self.prompt.tools else None
 
 
 def default_format(metadata: Mapping[str, object]) -> str:
@@ -43,31 +60,39 @@ def template_source(metadata: Mapping[str, object], chat_format: str) -> str | N
     return source_in(metadata, key)
 
 
-def prompt_for(
-    messages: Sequence[Mapping[str, Any]], metadata: Mapping[str, object], chat_format: str, bos: str, eos: str
-) -> ChatPrompt:
+def ask(
+    messages: Sequence[Mapping[str, Any]],
+    engine: Engine,
+    chat_format: str,
+    tools: Sequence[Mapping[str, Any]] = (),
+) -> Asked:
     """The prompt for these messages.
 
     Args:
         messages: dicts with `role` and `content`.
-        metadata: of the model file.
+        engine: that answers.
         chat_format: `chat_template.default` for the file's own template, or a name that `chat.formats` knows.
-        bos: text of the beginning-of-sequence token.
-        eos: text of the end-of-sequence token.
+        tools: that the answer may call.
 
     Raises:
         InvalidArgument: if a message is not a dict with a role, or the template refuses the messages.
         ModelFileError: if the file's template is no text.
-        UnsupportedError: if no format has that name.
+        UnsupportedError: if no format has that name, or there are tools, but no template of the file.
     """
     for message in messages:
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             raise InvalidArgument(f"messages must be dicts with a role and content, got {message!r}")
-    source = template_source(metadata, chat_format)
+    source = template_source(engine.metadata, chat_format)
     if source is not None:
-        return ChatPrompt(ChatTemplate(source, bos, eos).render(messages), has_special=True, stop=eos or None)
+        prompts = ChatPrompts(engine, None if chat_format == FILE_TEMPLATE else source)
+        prompt = prompts.render(messages, tools=tools)
+        return Asked(prompt.text, has_special=True, stop=token_text(engine, "eos") or None, prompt=prompt)
+    if tools:
+        raise UnsupportedError(
+            f"tools need the chat template of the model's file, chat_format {chat_format!r} has no words for them"
+        )
     named = formats.named(chat_format)
-    return ChatPrompt(named.render(messages), has_special=False, stop=named.stop)
+    return Asked(named.render(messages), has_special=False, stop=named.stop)
 
 
 def to_chat(completion: Completion) -> ChatCompletion:
@@ -95,14 +120,24 @@ def to_chat_chunks(chunks: Iterator[Completion]) -> Iterator[ChatCompletionChunk
     is_first = True
     for chunk in chunks:
         if is_first:
-            yield _chunk(chunk, {"role": "assistant"}, with_reason=False)
+            yield chat_chunk(chunk, {"role": "assistant"}, None)
             is_first = False
         choice = chunk["choices"][0]
-        yield _chunk(chunk, {"content": choice["text"]} if choice["finish_reason"] is None else {}, with_reason=True)
+        delta: ChatDelta = {"content": choice["text"]} if choice["finish_reason"] is None else {}
+        yield chat_chunk(chunk, delta, choice["finish_reason"], _chat_logprobs(choice["logprobs"]))
 
 
-def _chunk(chunk: Completion, delta: ChatDelta, *, with_reason: bool) -> ChatCompletionChunk:
-    choice = chunk["choices"][0]
+def chat_chunk(
+    chunk: Completion, delta: ChatDelta, reason: FinishReason | None, logprobs: dict[str, Any] | None = None
+) -> ChatCompletionChunk:
+    """A chunk of an answer that belongs to a chunk of a completion.
+
+    Args:
+        chunk: the completion's.
+        delta: what it adds to the answer.
+        reason: why the answer ends, if it does.
+        logprobs: of its token.
+    """
     return {
         "id": "chat" + chunk["id"],
         "model": chunk["model"],
@@ -112,8 +147,8 @@ def _chunk(chunk: Completion, delta: ChatDelta, *, with_reason: bool) -> ChatCom
             {
                 "index": 0,
                 "delta": delta,
-                "logprobs": _chat_logprobs(choice["logprobs"]) if with_reason else None,
-                "finish_reason": choice["finish_reason"] if with_reason else None,
+                "logprobs": logprobs,
+                "finish_reason": reason,
             }
         ],
     }

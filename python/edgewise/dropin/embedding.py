@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from edgewise.engine.native import NativeEngine
 from edgewise.errors import InvalidArgument, UnsupportedError
 
 if TYPE_CHECKING:
     from edgewise.dropin.types import Embeddings
-    from edgewise.engine.native import NativeEngine
+    from edgewise.engine.protocol import Engine
 
 Vector = list[float]
 
@@ -61,6 +62,60 @@ def embeddings(vectors: list[list[Vector]], total: int, model: str, *, is_pooled
         "model": model,
         "usage": {"prompt_tokens": total, "total_tokens": total},
     }
+
+
+class Embedding:
+    """What `Llama` says about embeddings."""
+
+    model_path: str
+    n_batch: int
+    _embedding: bool
+    _pooling_type: int
+    _engine: Engine | None
+
+    if TYPE_CHECKING:
+
+        @property
+        def _native(self) -> NativeEngine: ...
+
+    def embed(
+        self, input: str | list[str], normalize: bool = False, truncate: bool = True, return_count: bool = False
+    ) -> Any:
+        """The embedding of a text, or of each text of a list; without pooling one vector per token.
+
+        Args:
+            input: what to embed.
+            normalize: scale vectors to length 1.
+            truncate: cut texts at n_batch tokens instead of refusing them.
+            return_count: return a pair with the number of tokens.
+
+        Raises:
+            RuntimeError: if the model was not created with embedding=True.
+        """
+        vectors, total = self._embed([input] if isinstance(input, str) else input, normalize, truncate)
+        rows = [one[0] if self._pooling_type else one for one in vectors]
+        output = rows[0] if isinstance(input, str) else rows
+        return (output, total) if return_count else output
+
+    def create_embedding(self, input: str | list[str], model: str | None = None) -> Embeddings:
+        """The embeddings of texts, in OpenAI's shape."""
+        vectors, total = self._embed([input] if isinstance(input, str) else input, normalize=False, truncate=True)
+        name = self.model_path if model is None else model
+        return embeddings(vectors, total, name, is_pooled=self._pooling_type != 0)
+
+    def n_embd(self) -> int:
+        """Width of the hidden state."""
+        return self._engine.model.embedding_length if isinstance(self._engine, NativeEngine) else 0
+
+    def pooling_type(self) -> int:
+        """How `embed` makes one vector of a text."""
+        return self._pooling_type
+
+    def _embed(self, texts: list[str], normalize: bool, truncate: bool) -> tuple[list[list[Vector]], int]:
+        if not self._embedding:
+            raise RuntimeError("Llama model must be created with embedding=True to call this method")
+        pooling = pooling_name(self._pooling_type)
+        return embed(self._native, texts, pooling=pooling, batch=self.n_batch, normalize=normalize, truncate=truncate)
 
 
 def _unit(vector: Vector) -> Vector:

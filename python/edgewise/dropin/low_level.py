@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgewise import _core
 from edgewise.config import require_number, require_whole
-from edgewise.dropin.arguments import NOT_IN_COMPLETION, mirostat, refuse
+from edgewise.dropin.arguments import NOT_IN_SINGLE_STEPS, mirostat, refuse
 from edgewise.dropin.hooks import adjuster, require_numpy, stopper
 from edgewise.engine.native import NativeEngine
 from edgewise.engine.protocol import ANY_SEED, GenerateOptions
@@ -162,7 +162,7 @@ class LowLevel:
             InvalidArgument: if nothing was evaluated.
             UnsupportedError: for grammar, and for idx other than None.
         """
-        refuse({"grammar": grammar, "idx": idx}, {**NOT_IN_COMPLETION, "idx": (None,)})
+        refuse({"grammar": grammar, "idx": idx}, {**NOT_IN_SINGLE_STEPS, "idx": (None,)})
         options = self._sampling(
             temperature=temp,
             top_k=top_k,
@@ -213,7 +213,7 @@ class LowLevel:
             tfs_z, mirostat_mode, mirostat_tau, mirostat_eta, penalize_nl: see `create_completion`.
             logits_processor, stopping_criteria, grammar: see `create_completion`.
         """
-        refuse({"grammar": grammar}, NOT_IN_COMPLETION)
+        refuse({"grammar": grammar}, NOT_IN_SINGLE_STEPS)
         options = self._sampling(
             temperature=temp,
             top_k=top_k,

@@ -118,6 +118,7 @@ class Answers:
             if ask.context_length is not None:
                 limit = min(limit, ask.context_length)
             spoken = await asyncio.to_thread(speech.prompt, ask, options.max_tokens, limit)
+            options = replace(options, shown_tokens=spoken.shown_tokens)
             yield Prepared(ask, lease, spoken, options, limit, until_s, self._metrics, self._log)
 
     def _deadline_s(self, ask: Ask) -> float | None:
@@ -182,7 +183,6 @@ class Reply:
         self._ready = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._reader = prepared.spoken.reader()
-        self._shown = prepared.spoken.shown_tokens
         self._last_s = self._first_s = 0.0
         self._gaps_s: list[float] = []
         self._count = 0
@@ -228,7 +228,7 @@ class Reply:
             is_over = self._running.is_over
             if pieces:
                 self._clock(pieces)
-            events = self._reader.push("".join([self._text(piece) for piece in pieces])) if pieces else []
+            events = self._reader.push("".join([piece.text for piece in pieces])) if pieces else []
             if is_over:
                 events = [*events, *self._reader.finish()]
             for delta in self._deltas(events, pieces):
@@ -251,13 +251,6 @@ class Reply:
             detokenize = prepared.lease.model.engine.detokenize
             prompt, answer = (detokenize(tokens, special=True) for tokens in (prepared.spoken.tokens, self.tokens))
             prepared.log.write("answer", prompt=prompt.decode(errors="replace"), text=answer.decode(errors="replace"))
-
-    def _text(self, piece: Piece) -> str:
-        """What a piece says, special tokens included that the reader has to see."""
-        if piece.token not in self._shown:
-            return piece.text
-        engine = self._prepared.lease.model.engine
-        return piece.text + engine.detokenize([piece.token], special=True).decode("utf-8", "replace")
 
     def _deltas(self, events: list[Event], pieces: list[Piece]) -> list[Delta]:
         rest = tuple(pieces)

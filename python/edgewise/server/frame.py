@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from edgewise.server.endpoint import Endpoint, Surface
     from edgewise.server.state import State
+
+_LINGER_S = 1.0
 
 Methods = dict[str, tuple["Surface", "Endpoint"]]
 
@@ -192,9 +195,10 @@ class Frame:
             headers["allow"] = ", ".join(methods or ())
         if refusal.kind == "unauthorized":
             headers["www-authenticate"] = "Bearer"
-        if refusal.kind in ("too_large", "timeout", "unauthorized", "forbidden"):
-            headers["connection"] = "close"  # what is left of the body is not read
         call.notes["error"] = refusal.message if refusal.kind == "internal" else refusal.kind
+        if refusal.kind in ("too_large", "timeout", "unauthorized", "forbidden"):
+            headers["connection"] = "close"
+            send = _Lingering(send, receive)
         await reply(call.surface.error(refusal), refusal.status, headers)(call.request.scope, receive, send)
 
     def _find(self, path: str) -> tuple[Methods, dict[str, Any]]:
@@ -250,6 +254,30 @@ class _Outgoing:
         elif not message.get("more_body"):
             self.is_complete = True
         await self._send(message)
+
+
+class _Lingering:
+    """Sends an answer, and reads what still comes for a moment before its end is told.
+
+    A connection that is closed while the other side sends is reset, and the answer may be lost with it.
+    """
+
+    def __init__(self, send: Send, receive: Receive) -> None:
+        self._send = send
+        self._receive = receive
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start" or message.get("more_body"):
+            await self._send(message)
+            return
+        await self._send({**message, "more_body": True})
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._read_on(), _LINGER_S)
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _read_on(self) -> None:
+        while (message := await self._receive())["type"] != "http.disconnect" and message.get("more_body"):
+            pass
 
 
 class _Inbox:

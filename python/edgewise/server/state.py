@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgewise.server.models import Loaded
     from edgewise.server.settings import ServerConfig
 
+_MAKERS = 2  # models that are made at once: they take threads for minutes
 _THREADS = 8  # for what may take a while and is no answer: files, templates, tokens of long prompts
 
 
@@ -49,6 +50,7 @@ class State:
         self.models = Models(catalog, config, engine_config, self.metrics, self.log)
         self.answers = Answers(self.models, config, self.metrics, self.log)
         self.is_ready = False
+        self.making = asyncio.Semaphore(_MAKERS)
         self.loop: asyncio.AbstractEventLoop | None = None
         self._preload = preload
         self._loading: asyncio.Task[None] | None = None

@@ -1,6 +1,6 @@
 """A model file whose answers are known: each token of a script makes the next one all but certain.
 
-It is a real model that is really run: one layer that adds nothing, an embedding that is a unit vector for each token, and
+It is a real model that is really run: one layer that adds nothing, an embedding that is an axis for each token, and
 an output matrix in which the row of a token's successor is large. The chat template lets a conversation end with the
 token that begins a script: that of the name in `say:NAME`, wherever the last message has it.
 """
@@ -24,6 +24,7 @@ SCRIPTS: Mapping[str, Sequence[str | bytes]] = {
     "call": ["Well.", "<tool_call>\n", '{"name": "weather", ', '"arguments": {"city": "Par', 'is"}}', "\n</tool_call>"],
     "calls": [CALL, "\n", CALL.replace("Paris", "Rome")],
     "think-call": ["<think>Where", " am I?</think>", CALL.replace("Paris", "Oslo")],
+    "endless": ["on and", " on and"],
     "json": ['{"name"', ': "Ada", ', '"age"', ": 36}"],
 }
 RESULT = ["It rains", " there."]  # the answer to the result of a tool
@@ -50,7 +51,7 @@ def scripted_model(path: Path, scripts: Mapping[str, Sequence[str | bytes]] = SC
 
     Args:
         path: of the file.
-        scripts: by name, the texts of tokens, each of which may stand in one script once.
+        scripts: by name, the texts of tokens, each of which may stand in one script once; `endless` begins again.
     """
     vocabulary = _Vocabulary()
     end = vocabulary.add("<|end|>", is_control=True)
@@ -61,11 +62,12 @@ def scripted_model(path: Path, scripts: Mapping[str, Sequence[str | bytes]] = SC
         before = begin
         for text in script:
             token = vocabulary.add(text)
-            assert token not in follows, f"{text!r} begins something else already"
+            assert token not in follows or begin == endless, f"{text!r} begins something else already"
             follows[before] = {token: CERTAIN}
             before = token
-        follows[before] = {end: CERTAIN}
+        follows[before] = {vocabulary.add(script[0]) if begin == endless else end: CERTAIN}
 
+    endless = vocabulary.add("<|endless|>", is_control=True)
     chain(vocabulary.add("<|result|>", is_control=True), RESULT)
     choices = []
     for name, script in scripts.items():
@@ -118,7 +120,7 @@ def _write(
     width = -(-size // 64) * 64
     head = 64
     embedding = np.zeros((size, width), np.float32)
-    embedding[np.arange(size), np.arange(size)] = 1.0
+    embedding[np.arange(size), np.arange(size)] = np.sqrt(width)  # so that its mean square is 1
     output = np.zeros((size, width), np.float32)
     for token, successors in follows.items():
         for successor, logit in successors.items():
@@ -146,7 +148,7 @@ def _write(
     for name, values in (
         ("token_embd.weight", embedding),
         ("output.weight", output),
-        # The norm of a unit vector is the root of its width, which this takes back.
+        # Makes unit vectors of the embeddings.
         ("output_norm.weight", ones / np.float32(np.sqrt(width))),
         ("blk.0.attn_norm.weight", ones),
         ("blk.0.attn_q.weight", np.zeros((width, width), np.float32)),

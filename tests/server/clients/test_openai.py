@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import math
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from server.running import Running
+
 openai = pytest.importorskip("openai", reason="the client is not installed: pip install openai")
 
-from server.running import Running
 
 TOOL: Any = {
     "type": "function",
@@ -20,8 +22,9 @@ TOOL: Any = {
 
 
 @pytest.fixture(scope="module")
-def client(scripted: Running) -> Any:
-    return openai.OpenAI(base_url=f"{scripted.url}/v1", api_key="none", max_retries=0, timeout=60)
+def client(scripted: Running) -> Iterator[Any]:
+    with openai.OpenAI(base_url=f"{scripted.url}/v1", api_key="none", max_retries=0, timeout=60) as client:
+        yield client
 
 
 def say(name: str) -> Any:
@@ -222,13 +225,13 @@ def test_an_unknown_model_is_not_found(client: Any) -> None:
 
 
 def test_a_prompt_that_is_too_long_is_refused_with_both_numbers(client: Any) -> None:
-    with pytest.raises(openai.BadRequestError, match=r"5\d\d\d tokens, the context window 4096") as caught:
-        client.chat.completions.create(model="scripted", messages=[{"role": "user", "content": "x" * 5000}])
+    with pytest.raises(openai.BadRequestError, match=r"20\d\d\d tokens, the context window 4096") as caught:
+        client.chat.completions.create(model="scripted", messages=[{"role": "user", "content": "x" * 20_000}])
     assert caught.value.code == "context_length_exceeded"
     with pytest.raises(openai.BadRequestError):
         list(
             client.chat.completions.create(
-                model="scripted", messages=[{"role": "user", "content": "x" * 5000}], stream=True
+                model="scripted", messages=[{"role": "user", "content": "x" * 20_000}], stream=True
             )
         )
 

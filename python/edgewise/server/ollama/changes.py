@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edgewise.server.endpoint import Call
 
 _PROGRESS_S = 0.1
+_PORTION_BYTES = 1 << 20
 
 
 async def create(call: Call) -> Response:
@@ -36,7 +37,8 @@ async def create(call: Call) -> Response:
     recipe = _recipe(body)
     if body.get("stream") is not False:
         return await begin(_creating(call, name, recipe), NDJSON, failed)
-    await asyncio.to_thread(_create, call, name, recipe, lambda *_: None)
+    async with call.state.making:
+        await asyncio.to_thread(_create, call, name, recipe, lambda *_: None)
     return reply({"status": "success"})
 
 
@@ -50,27 +52,34 @@ async def upload(call: Call) -> Response:
     """Takes a blob, in pieces as they come; only if its digest is right, it is there afterwards."""
     store, digest = call.state.catalog.store, call.request.path_params["digest"]
     if await asyncio.to_thread(store.has_blob, digest):
-        return Response(status_code=200, headers={"connection": "close"})
+        async for _ in _portions(call):  # who sends is not listening yet
+            pass
+        return Response(status_code=200)
     receiving = await asyncio.to_thread(store.upload, digest)
     try:
-        chunks = call.request.stream()
-        portion = bytearray()
-        while True:
-            try:
-                chunk = await asyncio.wait_for(anext(chunks), call.state.config.read_s)
-            except StopAsyncIteration:
-                break
-            except asyncio.TimeoutError:
-                raise Refused("timeout", "the upload stopped") from None
-            portion += chunk
-            if len(portion) >= 1 << 20:
-                await asyncio.to_thread(receiving.write, bytes(portion))
-                portion.clear()
-        await asyncio.to_thread(receiving.write, bytes(portion))
+        async for portion in _portions(call):
+            await asyncio.to_thread(receiving.write, portion)
         await asyncio.to_thread(receiving.commit)
     finally:
         await asyncio.shield(asyncio.to_thread(receiving.abort))
     return Response(status_code=201)
+
+
+async def _portions(call: Call) -> AsyncGenerator[bytes, None]:
+    """The body as it comes, in portions that are worth a thread's turn."""
+    chunks = call.request.stream()
+    portion = bytearray()
+    while True:
+        try:
+            portion += await asyncio.wait_for(anext(chunks), call.state.config.read_s)
+        except StopAsyncIteration:
+            break
+        except asyncio.TimeoutError:
+            raise Refused("timeout", "the upload stopped") from None
+        if len(portion) >= _PORTION_BYTES:
+            yield bytes(portion)
+            portion.clear()
+    yield bytes(portion)
 
 
 async def copy(call: Call) -> Response:
@@ -146,7 +155,11 @@ async def _creating(call: Call, name: str, recipe: Recipe) -> AsyncGenerator[byt
     def report(status: str, done: int, total: int) -> None:
         said.put({"status": status, **({"completed": done, "total": total} if total else {})})
 
-    work = asyncio.ensure_future(asyncio.to_thread(_create, call, name, recipe, report))
+    async def make() -> None:
+        async with call.state.making:
+            await asyncio.to_thread(_create, call, name, recipe, report)
+
+    work = asyncio.ensure_future(make())
     try:
         while True:
             await asyncio.wait({work}, timeout=_PROGRESS_S)

@@ -15,7 +15,7 @@ _CALL = fields(
     {"function": fields({"name": TEXT}, index=whole(0), arguments=mapping(ANYTHING))}, id=TEXT, type=TEXT
 )  # fmt: skip
 _MESSAGE = fields(
-    {"role": one_of("system", "user", "assistant", "tool", "developer")},
+    {"role": text("system, user, assistant, tool, or what else the model's template knows")},
     content=TEXT,
     thinking=TEXT,
     images=IMAGES,

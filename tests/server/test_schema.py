@@ -1,0 +1,96 @@
+"""Shapes are checked, and what does not fit is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edgewise.errors import InvalidArgument
+from edgewise.server.schema import (
+    ANYTHING,
+    FLAG,
+    TEXT,
+    Schema,
+    check,
+    either,
+    fields,
+    listing,
+    mapping,
+    number,
+    one_of,
+    parse,
+    whole,
+)
+
+SHAPE = fields(
+    {"name": TEXT},
+    count=whole(0, 9),
+    share=number(0, 1),
+    is_on=FLAG,
+    size=one_of("small", "large"),
+    words=listing(TEXT, least=1, most=3),
+    stop=either(TEXT, listing(TEXT)),
+    more=mapping(whole()),
+    inner=fields({"a": FLAG}),
+    any=ANYTHING,
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "finding"),
+    [
+        ({}, "name is required"),
+        ({"name": None}, "name is required"),
+        ({"name": 1}, "name must be a text, got 1"),
+        ({"name": "x", "count": 10}, "count must be between 0 and 9, got 10"),
+        ({"name": "x", "count": True}, "count must be a whole number, got true"),
+        ({"name": "x", "count": 1.5}, "count must be a whole number, got 1.5"),
+        ({"name": "x", "share": "all"}, 'share must be a number, got "all"'),
+        ({"name": "x", "is_on": 1}, "is_on must be true or false, got 1"),
+        ({"name": "x", "size": "medium"}, 'size must be one of "small", "large", got "medium"'),
+        ({"name": "x", "words": []}, "words must have at least 1 items, got 0"),
+        ({"name": "x", "words": ["a", 2]}, r"words\[1\] must be a text, got 2"),
+        ({"name": "x", "stop": ["a", 2]}, r"stop\[1\] must be a text, got 2"),
+        ({"name": "x", "stop": 3}, "stop must be a text or a list, each item a text, got 3"),
+        ({"name": "x", "more": {"b": "c"}}, "more.b must be a whole number"),
+        ({"name": "x", "inner": {}}, "inner.a is required"),
+        ([], "the body must be an object"),
+        ({"name": "x" * 10**6, "count": "y" * 10**6}, "count must be a whole number"),
+    ],
+)
+def test_what_does_not_fit_is_named(value: Any, finding: str) -> None:
+    with pytest.raises(InvalidArgument, match=finding) as refusal:
+        check(value, SHAPE)
+    assert len(str(refusal.value)) < 200
+
+
+def test_what_fits_passes_and_what_is_unknown_is_ignored() -> None:
+    check(
+        {"name": "x", "count": 3.0, "share": 1, "stop": "a", "words": ["a"], "later": {"deep": [1]}, "any": [{}]}, SHAPE
+    )
+    check(
+        {"name": "x", **dict.fromkeys(("count", "share", "is_on", "size", "words", "stop", "more", "inner", "any"))},
+        SHAPE,
+    )
+
+
+def test_nesting_has_an_end() -> None:
+    shape: Schema = TEXT
+    value: Any = "x"
+    for _ in range(100):
+        shape, value = listing(shape), [value]
+    with pytest.raises(InvalidArgument, match="levels deep"):
+        check(value, shape)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"NaN", b"[Infinity]", b"\xff", b"[" * 10**6, b'{"a": 1' + b"0" * 10**5 + b"}"]
+)
+def test_what_is_no_json_is_refused(data: bytes) -> None:
+    with pytest.raises(InvalidArgument, match="no valid JSON"):
+        parse(data)
+
+
+def test_half_characters_become_whole_ones() -> None:
+    assert parse(b'{"a\\ud800": ["\\udc00b", "\\ud83c\\udf88"]}') == {"a\ufffd": ["\ufffdb", "\U0001f388"]}
