@@ -188,6 +188,7 @@ class Reply:
         self._count = 0
         self.tokens: list[int] = []
         self.called_tools = False
+        self._has_begun = False
         self._is_resting = False
         self._woken_s = 0.0
         model = prepared.lease.model
@@ -223,7 +224,8 @@ class Reply:
         while True:
             await self._ready.wait()
             self._ready.clear()
-            self._rest()
+            if self._has_begun:  # nobody waits longer for the first words
+                self._rest()
             pieces = self._running.poll()
             is_over = self._running.is_over
             if pieces:
@@ -232,6 +234,7 @@ class Reply:
             if is_over:
                 events = [*events, *self._reader.finish()]
             for delta in self._deltas(events, pieces):
+                self._has_begun = self._has_begun or delta.event is not None
                 yield delta
             if is_over:
                 break
