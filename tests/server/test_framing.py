@@ -109,7 +109,8 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "completions": Protocol(
         "/v1/completions",
         lambda text: {"prompt": text.replace("say:", "<|") + "|>", "stream": True, "max_tokens": 2000},
-        events_of_sse, chosen("text"), lambda event: event == "[DONE]", lambda event: set(event["error"]) >= {"message", "type"},
+        events_of_sse, chosen("text"),
+        lambda event: event == "[DONE]", lambda event: set(event["error"]) >= {"message", "type"},
     ),
     "responses": Protocol(
         "/v1/responses", lambda text: {"input": text, "stream": True}, events_of_sse, text_of_responses,
