@@ -135,6 +135,18 @@ def test_a_model_that_thinks_may_think_first(tmp_path: Path, tags: str) -> None:
         assert events == [ReasoningDelta("Hm. <x>"), ToolCall(0, "now", {})]
 
 
+@pytest.mark.parametrize("closing", ["</think>", "[/THINK]"])
+def test_a_model_that_thinks_may_think_before_it_writes_json(tmp_path: Path, closing: str) -> None:
+    path = model(tmp_path / "model.gguf", ["<s>", "</s>", "[THINK]", "[/THINK]"])
+    with NativeEngine(path, EngineConfig(context_length=64)) as small:
+        constraint = Grammars(small).json_object(after=closing)
+        tag = small.tokenize(closing, add_special=False, parse_special=True)
+        for token in (*small.tokenize("Hm. {", add_special=False), *tag, *small.tokenize("\n\n{}", add_special=False)):
+            assert may_follow(constraint, token)
+            constraint.accept(token)
+        assert constraint.is_complete
+
+
 @pytest.mark.parametrize("choice", [None, "auto", "none"])
 def test_an_answer_need_not_be_a_call(choice: object) -> None:
     assert chosen_tools(tools_from(TOOLS), choice) is None

@@ -12,6 +12,7 @@ import pytest
 
 import edgewise
 from edgewise import Engine, EngineConfig, GenerateOptions, Llama
+from edgewise.engine.batching import batch_of
 from edgewise.engine.models import DEMO
 from edgewise.errors import ContextFull, InvalidArgument, ModelFileError, SystemRefused, UnsupportedError
 
@@ -189,3 +190,21 @@ def test_nothing_is_printed(story_model: Path, capfd: pytest.CaptureFixture[str]
     with edgewise.open(story_model, SMALL, engine="llamacpp") as engine:
         tell(engine)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_batch_answers_one_request_after_the_other() -> None:
+    with edgewise.open(DEMO, SMALL, engine="llamacpp") as engine, batch_of(engine) as batch:
+        prompt = engine.tokenize(ONCE)
+        expected = "".join(piece.text for piece in engine.generate(prompt, GREEDY))
+        first, closed, last = (batch.submit(prompt, GREEDY) for _ in range(3))
+        closed.close()
+        for stream in (first, last):
+            assert "".join(piece.text for piece in stream) == expected
+            assert stream.finish_reason == "length"
+        assert last.timings.queue_s > first.timings.queue_s
+        refused = batch.submit(prompt, replace(GREEDY, context_shift=True))
+        with pytest.raises(UnsupportedError, match="context_shift"):
+            list(refused)
+        with pytest.raises(UnsupportedError, match="score"):
+            batch.score(prompt, [prompt])
+        assert batch.drain(60)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_llama_index_finds_the_context_and_answers(demo: Running) -> None:
     assert "".join(part.delta or "" for part in llm.stream_chat([ChatMessage(role="user", content=QUESTION)]))
 
 
-def test_llm_lists_and_asks_models(demo: Running, tmp_path: object) -> None:
+def test_llm_lists_and_asks_models(demo: Running, tmp_path: Path) -> None:
     need("llm_ollama")
     environment = {"OLLAMA_HOST": demo.url, "LLM_USER_PATH": str(tmp_path), "HOME": str(tmp_path), "PATH": ""}
 
@@ -79,12 +80,12 @@ def test_the_asynchronous_client_streams(demo: Running) -> None:
 
 
 @pytest.mark.long
-def test_the_document_holds_for_requests_of_any_kind(demo: Running) -> None:
+def test_the_document_holds_for_requests_of_any_kind(demo: Running, tmp_path: Path) -> None:
     need("schemathesis")
     # What is refused for its meaning, such as a token that is none, and what is not offered at all, is no fault.
     checks = "status_code_conformance,content_type_conformance,response_schema_conformance,unsupported_method"
     command = [sys.executable, "-c", "import sys; from schemathesis.cli import schemathesis; sys.exit(schemathesis())"]
     command += ["run", f"{demo.url}/openapi.json", "--checks", checks]
     command += ["--max-examples", "30", "--request-timeout", "60"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=1200)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=1200, cwd=tmp_path)
     assert result.returncode == 0, result.stdout[-4000:]

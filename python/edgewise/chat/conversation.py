@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgewise.chat.template import ChatTemplate, Message, source_in
-from edgewise.errors import InvalidArgument, UnsupportedError
+from edgewise.chat.rendering import ChatPrompts
+from edgewise.chat.template import source_in
+from edgewise.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from edgewise.chat.template import Message
     from edgewise.engine.protocol import Engine, GenerateOptions, Generation
 
 
@@ -42,10 +44,9 @@ class Conversation:
     ) -> None:
         self.engine = engine
         self.options = options
-        source = None if is_raw else template or source_in(engine.metadata)
-        self._bos = _token_text(engine, "bos")
-        self._template = ChatTemplate(source, self._bos, _token_text(engine, "eos")) if source is not None else None
-        if system is not None and self._template is None:
+        has_template = not is_raw and (template is not None or source_in(engine.metadata) is not None)
+        self._prompts = ChatPrompts(engine, template) if has_template else None
+        if system is not None and self._prompts is None:
             what = "--raw leaves the chat template away" if is_raw else "this model has no chat template"
             raise InvalidArgument(f"a system message needs a chat template: {what}")
         self._system = system
@@ -56,7 +57,7 @@ class Conversation:
     @property
     def has_template(self) -> bool:
         """Whether prompts become messages."""
-        return self._template is not None
+        return self._prompts is not None
 
     def clear(self) -> None:
         """Forgets everything but the system message and what every conversation begins with."""
@@ -70,33 +71,17 @@ class Conversation:
 
     def ask(self, text: str) -> Generation:
         """The answer in the making. Tell the conversation what came of it with `answered`."""
-        if self._template is None:
+        if self._prompts is None:
             return self.engine.generate(text, self.options)
         self.messages.append({"role": "user", "content": text})
-        prompt = self._template.render(self.messages)
-        try:
-            tokens: str | list[int] = self.engine.tokenize(prompt, add_special=False, parse_special=True)
-        except UnsupportedError:
-            # The engine has its own tokenizer and puts its special tokens first.
-            tokens = prompt.removeprefix(self._bos) if self._bos else prompt
-        return self.engine.generate(tokens, self.options)
+        return self.engine.generate(self._prompts.render(self.messages).engine_prompt, self.options)
 
     def answered(self, text: str) -> None:
         """Keeps an answer as part of the conversation, also one that was stopped half-way."""
-        if self._template is not None:
+        if self._prompts is not None:
             self.messages.append({"role": "assistant", "content": text})
 
     def take_back(self) -> None:
         """Forgets the last question, which got no answer."""
         if self.messages and self.messages[-1]["role"] == "user":
             self.messages.pop()
-
-
-def _token_text(engine: Engine, name: str) -> str:
-    token = engine.metadata.get(f"tokenizer.ggml.{name}_token_id")
-    if not isinstance(token, int):
-        return ""
-    try:
-        return engine.detokenize([token], special=True).decode(errors="replace")
-    except UnsupportedError:
-        return ""

@@ -98,11 +98,13 @@ class Grammars:
         self._compiled: OrderedDict[tuple[str, str], Any] = OrderedDict()
         self._lock = Lock()
 
-    def json_schema(self, schema: Any) -> GrammarConstraint:
+    def json_schema(self, schema: Any, *, after: str | None = None) -> GrammarConstraint:
         """JSON that satisfies a schema.
 
         Args:
             schema: as a dict, or as a JSON text.
+            after: the tag that closes the model's reasoning, where the prompt opened it: anything may come before the
+                tag, and the JSON comes behind it.
 
         Raises:
             InvalidArgument: with the reason, if the schema cannot be served.
@@ -117,11 +119,14 @@ class Grammars:
         text = schema_limits.check(schema)
         if isinstance(schema, bool):
             raise InvalidArgument(f"JSON schema: {text} says nothing about the answer; {{}} asks for JSON of any form")
-        return self._constraint("JSON schema", text, self._from_schema)
+        constraint = self._constraint("JSON schema", text, self._from_schema)
+        if after is None:
+            return constraint
+        return self.written(f"start: thought form\n{self.thought(after)}\nform: {self.embedded(schema)}\n")
 
-    def json_object(self) -> GrammarConstraint:
-        """Any JSON object."""
-        return self.json_schema({"type": "object"})
+    def json_object(self, *, after: str | None = None) -> GrammarConstraint:
+        """Any JSON object; see `json_schema`."""
+        return self.json_schema({"type": "object"}, after=after)
 
     def regex(self, text: str) -> GrammarConstraint:
         """Text that a regular expression matches from its beginning to its end; Rust's syntax.
@@ -165,6 +170,13 @@ class Grammars:
         options = {"x-guidance": {"whitespace_pattern": _WHITE_SPACE}}
         whole = {"not": {}} if schema is False else schema if isinstance(schema, dict) else {}
         return f"%json {json.dumps({**whole, **options}, ensure_ascii=False)}"
+
+    def thought(self, closing: str) -> str:
+        """A rule `thought` for `written`: anything up to a tag, and the blanks behind it."""
+        mark = self.literal(closing)
+        if mark.startswith("<["):
+            return f"thought: /(?s:.*)/ {mark} /\\s{{0,4}}/"
+        return f"thought: words /\\s{{0,4}}/\nwords[suffix={mark}]: /(?s:.*)/"
 
     def literal(self, text: str) -> str:
         """A text as part of a grammar for `written`, its special tokens as such and not as letters."""

@@ -41,7 +41,7 @@ class ChatPrompt:
     Args:
         text: of the prompt; it begins with the special tokens that the template writes.
         tokens: the same as token ids; None where the engine has a tokenizer of its own, for which `engine_prompt` is.
-        engine_prompt: what to give to the engine's `generate`.
+        engine_prompt: what to give to the engine's `generate`; such an engine puts its special tokens first.
         is_thinking: the prompt opened the model's reasoning, so that the answer begins within it.
         dialect: how the model writes calls.
         tags: what opens and closes its reasoning.

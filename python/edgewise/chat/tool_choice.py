@@ -65,7 +65,7 @@ def constraint_for(
         return None
     lines = _calls(grammars, prompt.dialect, tools, is_parallel=is_parallel)
     if prompt.is_thinking:
-        lines += ["start: thought calls", _thought(grammars, prompt.tags[1])]
+        lines += ["start: thought calls", grammars.thought(prompt.tags[1])]
     else:
         lines += ["start: calls"]
     return grammars.written("\n".join(lines) + "\n")
@@ -93,10 +93,3 @@ def _one(grammars: Grammars, dialect: Dialect, tool: Tool) -> str:
         return " ".join(filter(None, (grammars.literal(before), grammars.embedded(schema), grammars.literal(after))))
     except InvalidArgument as error:
         raise InvalidArgument(f"the parameters of {tool.name}: {error.message}", hint=error.hint) from error
-
-
-def _thought(grammars: Grammars, closing: str) -> str:
-    mark = grammars.literal(closing)
-    if mark.startswith("<["):
-        return f"thought: /(?s:.*)/ {mark} /\\s{{0,4}}/"
-    return f"thought: words /\\s{{0,4}}/\nwords[suffix={mark}]: /(?s:.*)/"

@@ -10,7 +10,7 @@ from edgewise.engine.native import NativeEngine
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgewise.chat.grammar import GrammarConstraint, Grammars
+    from edgewise.chat.grammar import Grammars
     from edgewise.chat.rendering import ChatPrompt
     from edgewise.engine.protocol import Constraint, Engine
     from edgewise.server.ask import Ask, Format
@@ -32,24 +32,22 @@ def constraint_of(
         UnsupportedError: if answers of this engine can not be held to a form.
     """
     if ask.format is not None:
-        form = _form(grammars(), ask.format)
-        is_thinking = chat is not None and chat.is_thinking
-        return AfterThinking(form, engine, chat.tags[1]) if chat is not None and is_thinking else form
+        closing = chat.tags[1] if chat is not None and chat.is_thinking else None
+        return _form(grammars(), ask.format, engine, closing)
     if chat is None or ask.tool_choice in (None, "auto", "none"):
         return None
     return constraint_for(grammars(), chat, ask.tool_choice, is_parallel=ask.has_parallel_calls)
 
 
-def _form(grammars: Grammars, wanted: Format) -> GrammarConstraint:
+def _form(grammars: Grammars, wanted: Format, engine: Engine, closing: str | None) -> Constraint:
+    """What a form allows; where the prompt opened the model's reasoning, behind the tag that closes it."""
     if wanted.kind == "json_object":
-        return grammars.json_object()
+        return grammars.json_object(after=closing)
     if wanted.kind == "json_schema":
-        return grammars.json_schema(wanted.value)
-    if wanted.kind == "regex":
-        return grammars.regex(wanted.value)
-    if wanted.kind == "lark":
-        return grammars.lark(wanted.value)
-    return grammars.gbnf(wanted.value)
+        return grammars.json_schema(wanted.value, after=closing)
+    make = {"regex": grammars.regex, "lark": grammars.lark, "gbnf": grammars.gbnf}[wanted.kind]
+    form = make(wanted.value)
+    return form if closing is None else AfterThinking(form, engine, closing)
 
 
 class AfterThinking:

@@ -63,6 +63,14 @@ def test_a_stop_text_ends_one_answer_and_no_other(engine: NativeEngine, batch: B
     assert told(other) == whole
 
 
+def test_an_answer_of_no_tokens_evaluates_its_prompt_and_says_nothing(engine: NativeEngine, batch: Batch) -> None:
+    stream = batch.submit([5] * 40, replace(GREEDY, max_tokens=0))
+    assert (list(stream), stream.finish_reason, stream.timings.evaluated_tokens) == ([], "length", 40)
+    longest = batch.submit([5] * 511, GREEDY)
+    assert len(list(longest)) <= 1
+    assert longest.error is None
+
+
 def test_first_come_first_served(engine: NativeEngine) -> None:
     order: list[int] = []
     with Batch(engine, parallel=1) as batch:
@@ -200,6 +208,20 @@ def test_prompts_share_what_the_cache_holds_but_not_with_another_namespace(engin
         return timings.cached_tokens
 
     assert [cached("ours"), cached("theirs"), cached("ours"), cached("theirs")] == [0, 0, 199, 199]
+
+
+def test_requests_that_begin_alike_have_their_beginning_evaluated_once(engine: NativeEngine) -> None:
+    beginning = [5 + i % 50 for i in range(300)]
+    with Batch(engine, parallel=6, stall_s=0.001) as batch:
+        with held_up(batch):
+            alike = [batch.submit([*beginning, 70 + i], GREEDY) for i in range(4)]
+            other = batch.submit([*beginning, 70], replace(GREEDY, cache_namespace="other"))
+            scores = batch.score(beginning, [[70, 71], [72]])
+        for stream in [*alike, other]:
+            assert told(stream)
+        assert [stream.timings.evaluated_tokens for stream in alike] == [301, 1, 1, 1]
+        assert other.timings.evaluated_tokens == 301
+        assert scores.result(60).evaluated_tokens == 2
 
 
 def test_prompts_are_kept_on_disk_and_found_there_by_the_next_process() -> None:

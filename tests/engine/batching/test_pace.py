@@ -35,6 +35,14 @@ def test_a_machine_that_slows_down_gets_shorter_portions() -> None:
     assert settle(pace, 1, 0.06, 0.0, 0.01) < before / 5
 
 
+def test_the_few_tokens_that_a_cached_prompt_lacks_do_not_shorten_portions() -> None:
+    pace = Pace(0.15, 512)
+    before = settle(pace, 1, 0.03, 0.0, 0.001)
+    for _ in range(5):
+        pace.took(1, 1, 0.04)
+    assert pace.chunk(1) == before
+
+
 def test_the_first_portion_is_short_and_none_is_longer_than_it_may_be() -> None:
     assert Pace(0.15, 512).chunk(1) == FIRST_CHUNK
     assert Pace(0.15, 8).chunk(1) == 8

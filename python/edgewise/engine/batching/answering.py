@@ -96,6 +96,11 @@ class AnswerJob(Job):
             engine.keep(progress.tokens[: progress.prompt_tokens], progress.namespace, sequence=self._sequence)
 
     @property
+    def beginning(self) -> tuple[str, list[int], int]:
+        """Namespace, window, and how much of it the sequence holds."""
+        return self._progress.namespace, self._progress.window, self._held
+
+    @property
     def pending(self) -> int:
         """Tokens of the window that the sequence lacks."""
         return len(self._progress.window) - self._held

@@ -54,6 +54,11 @@ class Job(ABC):
         """Gives its sequences back; their beginnings are remembered as long as nobody needs the room."""
 
     @property
+    def beginning(self) -> tuple[str, list[int], int]:
+        """Namespace, the tokens that it begins with, and how many of them it holds: for others that begin alike."""
+        return "", [], 0
+
+    @property
     @abstractmethod
     def pending(self) -> int:
         """How many tokens of what was asked are still to be evaluated."""

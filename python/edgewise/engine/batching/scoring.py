@@ -99,6 +99,11 @@ class ScoreJob(TicketJob[Scores]):
             self._base, self._held = -1, 0
 
     @property
+    def beginning(self) -> tuple[str, list[int], int]:
+        """Namespace, prefix, and how much of it is held."""
+        return self._namespace, self._prefix, self._held
+
+    @property
     def pending(self) -> int:
         """Tokens to evaluate."""
         rest = sum(

@@ -143,9 +143,14 @@ class Steps(Worker):
             needed = job.pending + sum(other.pending for other in others) + BLOCK * (len(others) + 1)
             if session.room < needed:
                 session.end(0)  # what `engine.generate` left gives way
-            if (others and session.room < needed) or not self._places.begin(job):
+            if others and session.room < needed:
                 job.leave(self._engine)
-                self._lacks_room = bool(others)
+                self._lacks_room = True
+            elif any(_evaluates_for(other, job) for other in others):
+                job.leave(self._engine)  # and begins with what that has evaluated then
+                return
+            elif not self._places.begin(job):
+                job.leave(self._engine)
 
     def _compute(self, session: _core.Session) -> None:
         jobs = self._places.active
@@ -283,6 +288,26 @@ class Steps(Worker):
             work()
         except Exception as error:
             job.fail(error)
+
+
+def _evaluates_for(other: Job, job: Job) -> bool:
+    """Whether a prompt that is being evaluated begins as that of another job does, beyond what the cache has of it."""
+    (namespace, theirs, _), (own, tokens, held) = other.beginning, job.beginning
+    end = min(len(theirs), len(tokens) - 1)
+    if namespace != own or end - held < BLOCK or theirs[:held] != tokens[:held]:
+        return False
+    return _shared(theirs, tokens, held, end) - held >= BLOCK
+
+
+def _shared(a: list[int], b: list[int], start: int, end: int) -> int:
+    """How far two texts that are alike up to `start` stay so, at most to `end`."""
+    while start < end:
+        middle = (start + end + 1) // 2
+        if a[start:middle] == b[start:middle]:
+            start = middle
+        else:
+            end = middle - 1
+    return start
 
 
 def _count(work: list[Work]) -> int:
