@@ -11,7 +11,6 @@ from edgewise.server.schema import (
     ANYTHING,
     FLAG,
     TEXT,
-    Schema,
     check,
     either,
     fields,
@@ -75,13 +74,16 @@ def test_what_fits_passes_and_what_is_unknown_is_ignored() -> None:
     )
 
 
-def test_nesting_has_an_end() -> None:
-    shape: Schema = TEXT
-    value: Any = "x"
-    for _ in range(100):
-        shape, value = listing(shape), [value]
-    with pytest.raises(InvalidArgument, match="levels deep"):
-        check(value, shape)
+@pytest.mark.parametrize("part", [(b"[", b"]"), (b'{"a": ', b"}"), (b'[{"\\u0061": ', b"}]")])
+def test_nesting_has_an_end(part: tuple[bytes, bytes]) -> None:
+    opening, closing = part
+    for depth in (60, 140, 480, 700, 960):
+        data = opening * depth + b"1" + closing * depth
+        if depth * opening.count(b"{") + depth * opening.count(b"[") <= 128:
+            parse(data)
+        else:
+            with pytest.raises(InvalidArgument, match=r"levels deep|too deeply"):
+                parse(data)
 
 
 @pytest.mark.parametrize(

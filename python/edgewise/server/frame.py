@@ -126,7 +126,14 @@ class Frame:
                 self.state.log.error("failed", error, path=call.request.url.path)
             await self._refuse(call, refusal, receive, send)
             return
-        await response(call.request.scope, receive, send)
+        try:
+            await response(call.request.scope, receive, send)
+        except ClientDisconnect:
+            raise
+        except Exception as error:  # a bug in mid-stream: what the client gets was cut off
+            self.state.log.error("failed", error, path=call.request.url.path)
+            call.notes["error"] = "internal"
+            raise
 
     async def _answer_while_heard(self, call: Call, endpoint: Endpoint, receive: Receive, send: Send) -> None:
         """Answers, and stops when the client is gone."""

@@ -10,6 +10,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 if TYPE_CHECKING:
     from edgewise.server.settings import ServerConfig
 
+_MOST_HEAD = 128 * 1024  # twice what a head may have
+_PORTION = 4096
+
 
 def bounded_protocol(config: ServerConfig) -> type[H11Protocol]:
     """A protocol class whose connections are cut when a client neither sends nor reads.
@@ -29,7 +32,12 @@ def bounded_protocol(config: ServerConfig) -> type[H11Protocol]:
         def data_received(self, data: bytes) -> None:
             if self._waits_for_head is None and self._is_between_requests():
                 self._expect_head()
-            super().data_received(data)
+            # The length of a head is judged between portions, and much can come at once.
+            head, rest = (data[:_MOST_HEAD], data[_MOST_HEAD:]) if self._is_between_requests() else (b"", data)
+            portions = [head[start : start + _PORTION] for start in range(0, len(head), _PORTION)]
+            for portion in [*portions, rest]:
+                if portion and not self.transport.is_closing():
+                    super().data_received(portion)
             if self._waits_for_head is not None and not self._is_between_requests():
                 self._waits_for_head.cancel()
                 self._waits_for_head = None

@@ -90,8 +90,10 @@ async def _after(
         yield first
         async for chunk in chunks:
             yield chunk
-    except EdgewiseError as error:
+    except Exception as error:
         yield failed(refusal_of(error))
+        if not isinstance(error, EdgewiseError):
+            raise
     finally:
         await chunks.aclose()
 

@@ -20,6 +20,7 @@ TEXT: Schema = {"type": "string"}
 NUMBER: Schema = {"type": "number"}
 WHOLE: Schema = {"type": "integer"}
 
+_LARGEST_BITS = 1023  # of a whole number that a float can hold
 _NAMES = {
     "array": "a list",
     "boolean": "true or false",
@@ -28,7 +29,7 @@ _NAMES = {
     "object": "an object",
     "string": "a text",
 }
-_DEEPEST = 64  # levels of lists and objects in a request
+_DEEPEST = 128  # levels of lists and objects in a request, far below what the interpreter's stack holds
 
 
 class WrongField(InvalidArgument):
@@ -95,10 +96,12 @@ def parse(data: bytes) -> Any:
         InvalidArgument: if it is no JSON, holds numbers that JSON has not, or is nested too deeply.
     """
     try:
-        value = json.loads(data, parse_constant=_refuse_constant)
+        value = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         finding = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise InvalidArgument(f"the request's body is no valid JSON: {finding}") from None
+    if data.count(b"[") + data.count(b"{") > _DEEPEST and _depth(value) > _DEEPEST:
+        raise InvalidArgument(f"the request's body is nested more than {_DEEPEST} levels deep")
     # An escape can spell half of a surrogate pair, which is no character; a few requests in a million have one.
     return _whole_characters(value) if b"\\u" in data else value
 
@@ -109,17 +112,15 @@ def check(value: Any, shape: Schema, where: str = "") -> None:
     Raises:
         WrongField: naming the field, what it must be and what it is.
     """
-    _check(value, shape, where, 0)
+    _check(value, shape, where)
 
 
-def _check(value: Any, shape: Schema, where: str, depth: int) -> None:
-    if depth > _DEEPEST:
-        raise WrongField(where, f"{where}: nested more than {_DEEPEST} levels deep")
+def _check(value: Any, shape: Schema, where: str) -> None:
     if "anyOf" in shape:
         fitting = [one for one in shape["anyOf"] if _has_type(value, one)]
         if not fitting:
             raise _refusal(value, shape, where)
-        _check_any(value, fitting, where, depth)
+        _check_any(value, fitting, where)
         return
     if not _has_type(value, shape):
         raise _refusal(value, shape, where)
@@ -132,16 +133,16 @@ def _check(value: Any, shape: Schema, where: str, depth: int) -> None:
         if len(value) < shape.get("minLength", 0):
             raise WrongField(where, f"{where or 'the body'} must not be empty")
     elif kind == "array":
-        _check_items(value, shape, where, depth)
+        _check_items(value, shape, where)
     elif kind == "object":
-        _check_fields(value, shape, where, depth)
+        _check_fields(value, shape, where)
 
 
-def _check_any(value: Any, shapes: Sequence[Schema], where: str, depth: int) -> None:
+def _check_any(value: Any, shapes: Sequence[Schema], where: str) -> None:
     """One of several shapes of the value's type must fit; the error is the last one's."""
     for index, shape in enumerate(shapes):
         try:
-            _check(value, shape, where, depth)
+            _check(value, shape, where)
             return
         except WrongField:
             if index == len(shapes) - 1:
@@ -149,6 +150,8 @@ def _check_any(value: Any, shapes: Sequence[Schema], where: str, depth: int) -> 
 
 
 def _check_range(value: float, shape: Schema, where: str) -> None:
+    if isinstance(value, int) and value.bit_length() > _LARGEST_BITS:
+        raise WrongField(where, f"{where} must be a number that a float can hold")
     least, most = shape.get("minimum"), shape.get("maximum")
     if (least is None or value >= least) and (most is None or value <= most):
         return
@@ -159,7 +162,7 @@ def _check_range(value: float, shape: Schema, where: str) -> None:
     raise WrongField(where, f"{where} must be between {least} and {most}, got {value}")
 
 
-def _check_items(value: Sequence[Any], shape: Schema, where: str, depth: int) -> None:
+def _check_items(value: Sequence[Any], shape: Schema, where: str) -> None:
     least, most = shape.get("minItems", 0), shape.get("maxItems")
     if len(value) < least:
         raise WrongField(where, f"{where} must have at least {least} items, got {len(value)}")
@@ -168,10 +171,10 @@ def _check_items(value: Sequence[Any], shape: Schema, where: str, depth: int) ->
     items = shape["items"]
     if items:
         for index, item in enumerate(value):
-            _check(item, items, f"{where}[{index}]", depth + 1)
+            _check(item, items, f"{where}[{index}]")
 
 
-def _check_fields(value: Mapping[str, Any], shape: Schema, where: str, depth: int) -> None:
+def _check_fields(value: Mapping[str, Any], shape: Schema, where: str) -> None:
     prefix = f"{where}." if where else ""
     for name in shape.get("required", ()):
         if value.get(name) is None:
@@ -181,7 +184,7 @@ def _check_fields(value: Mapping[str, Any], shape: Schema, where: str, depth: in
     for name, field in value.items():
         known = properties.get(name, others)
         if known:
-            _check(field, known, f"{prefix}{name}", depth + 1)
+            _check(field, known, f"{prefix}{name}")
 
 
 def _has_type(value: Any, shape: Schema) -> bool:
@@ -226,6 +229,15 @@ def _range(least: float | None, most: float | None) -> dict[str, float]:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _depth(value: Any) -> int:
+    """Levels of lists and objects."""
+    depth, level = 0, [value]
+    while level := [one for one in level if isinstance(one, list | dict)]:
+        depth += 1
+        level = [item for one in level for item in (one.values() if isinstance(one, dict) else one)]
+    return depth
 
 
 def _whole_characters(value: Any) -> Any:

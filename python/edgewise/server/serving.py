@@ -11,6 +11,7 @@ from edgewise.server.settings import ServerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     import uvicorn
     from starlette.types import ASGIApp
@@ -96,11 +97,17 @@ def server(app: ASGIApp, config: ServerConfig) -> uvicorn.Server:
         wanted.load()
     except (OSError, ValueError) as error:
         raise InvalidArgument(f"TLS: {config.tls_certificate} and {config.tls_key}: {error}") from error
-    return uvicorn.Server(wanted)
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            self.force_exit = self.should_exit
+            self.should_exit = True
+
+    return Server(wanted)
 
 
 def serve(app: ASGIApp, config: ServerConfig, said: Callable[[str], None]) -> None:
-    """Serves until SIGTERM or SIGINT; answers that are on their way are finished first.
+    """Serves until SIGTERM or SIGINT; answers on their way are finished first, unless a second one comes.
 
     Args:
         app: the application.
@@ -109,11 +116,14 @@ def serve(app: ASGIApp, config: ServerConfig, said: Callable[[str], None]) -> No
 
     Raises:
         SystemRefused: if the address can not be used.
+        KeyboardInterrupt: after a second signal.
     """
     running = server(app, config)
     with listen(config) as listener:
         said(address_of(listener, config))
         running.run(sockets=[listener])
+    if running.force_exit:
+        raise KeyboardInterrupt
 
 
 def address_of(listener: socket.socket, config: ServerConfig) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from edgewise.engine.batching.job import Job
+from edgewise.engine.batching.job import Job, held_to
 from edgewise.engine.batching.stream import End, Outlet
 from edgewise.engine.decoding import Decoding
 from edgewise.engine.progress import Progress
@@ -111,10 +111,9 @@ class AnswerJob(Job):
         return self._is_started and self.pending == 1
 
     @property
-    def can_guess(self) -> bool:
+    def can_advance(self) -> bool:
         """Whether the next step may be `advance`."""
-        progress = self._progress
-        return progress.constraint is None and self.is_decoding and not progress.is_full
+        return self.is_decoding and not self._progress.is_full
 
     def prepare(self, engine: NativeEngine) -> None:
         """Makes room in a full context."""
@@ -162,14 +161,23 @@ class AnswerJob(Job):
         self._say(self._progress.show(*sampled))
 
     def advance(self, session: _core.Session) -> None:
-        """A step alone, with guesses where they pay."""
+        """A step alone, with guesses where they pay.
+
+        Raises:
+            InvalidArgument: if the constraint allows nothing.
+        """
         if self._decoding is None:
             return
         progress = self._progress
         started_s = time.perf_counter()
         tokens = progress.window[self._held :]
-        found = self._decoding.advance(session, tokens, is_first=False, sequence=self._sequence)
-        self._guessed = self._decoding.guessed
+        if progress.constraint is None:
+            found = self._decoding.advance(session, tokens, is_first=False, sequence=self._sequence)
+            self._guessed = self._decoding.guessed
+        else:
+            session.step([(self._sequence, tokens, "last")])
+            choice = self._sequence, progress.sampler, progress.top_logprobs, progress.allowed()
+            found = [held_to(sampled) for sampled in session.sample_each([choice])]
         now_s = time.perf_counter()
         progress.sampled(now_s, now_s - started_s)
         for sampled in found:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Literal
 
 from edgewise.config import require_number
-from edgewise.errors import DeadlineExceeded, EdgewiseError, InternalError
+from edgewise.errors import DeadlineExceeded, EdgewiseError, InternalError, InvalidArgument
 
 if TYPE_CHECKING:
     from edgewise import _core
@@ -109,3 +109,10 @@ def known(error: BaseException) -> EdgewiseError:
     bug = InternalError(f"{type(error).__name__}: {error}")
     bug.__cause__ = error
     return bug
+
+
+def held_to(sampled: Sampled | None) -> Sampled:
+    """What was chosen under a constraint; raises InvalidArgument if that allowed nothing."""
+    if sampled is None:
+        raise InvalidArgument("the constraint allows no token, but is not complete")
+    return sampled

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from edgewise.engine.batching.answering import AnswerJob
 from edgewise.engine.batching.calling import CallJob
 from edgewise.engine.batching.interface import Worker
+from edgewise.engine.batching.job import held_to
 from edgewise.engine.batching.pace import Pace
-from edgewise.errors import ContextFull, InvalidArgument
+from edgewise.errors import ContextFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +44,7 @@ class Steps(Worker):
         self._pace = Pace(stall_s, most)
         self._lacks_room = False  # whoever waits needs that somebody leaves
         self._told: list[Job] = []  # jobs that may have something to tell
+        self._told_s = 0.0
 
     def step(self) -> None:
         """Lets jobs begin, computes one step of all that are worked on, and lets those leave that are over.
@@ -107,9 +109,22 @@ class Steps(Worker):
         self._told.append(job)
 
     def _tell(self) -> None:
+        """Tells readers what is new, unless that can wait for another step that takes no time."""
         told, self._told = self._told, []
+        now_s = time.perf_counter()
+        if now_s - self._told_s < SOON_S and self._goes_on():
+            self._told = [job for job in told if not (job.is_over or job.is_cancelled)]
+        else:
+            self._told_s = now_s
         for job in told:
-            job.flush()
+            if job not in self._told:
+                job.flush()
+
+    def _goes_on(self) -> bool:
+        """Whether the next step has the next token of all there are, and nothing besides."""
+        active = self._places.active
+        is_decoding = bool(active) and all(job.is_decoding for job in active)
+        return is_decoding and not self._places.waiting and not self._engine.turns.is_wanted
 
     def _admit(self) -> None:
         """Lets jobs begin, in their order, while there are places and room."""
@@ -146,7 +161,7 @@ class Steps(Worker):
             return
         self._told.extend(jobs)
         first = jobs[0]
-        if len(jobs) == 1 and isinstance(first, AnswerJob) and first.can_guess:
+        if len(jobs) == 1 and isinstance(first, AnswerJob) and first.can_advance:
             self._advance(session, first)
             return
         others = sum(job.is_decoding for job in jobs)
@@ -164,7 +179,7 @@ class Steps(Worker):
                 budget -= self._compute_alone(session, job, budget)
 
     def _advance(self, session: _core.Session, job: AnswerJob) -> None:
-        """Steps of the only answer, with guesses, as long as it is the only one and nobody else wants the engine."""
+        """Steps of the only answer, as long as it is the only one and nobody else wants the engine."""
         turns, places = self._engine.turns, self._places
         now_s = told_s = time.perf_counter()
         try:
@@ -174,7 +189,7 @@ class Steps(Worker):
                 now_s = time.perf_counter()
                 step_s += now_s
                 job.check_deadline(now_s)
-                if job.is_over or not job.can_guess or job.is_cancelled or turns.is_wanted or not places.is_alone():
+                if job.is_over or not job.can_advance or job.is_cancelled or turns.is_wanted or not places.is_alone():
                     return
                 if step_s > SOON_S or now_s - told_s > SOON_S:
                     job.flush()
@@ -223,10 +238,7 @@ class Steps(Worker):
         if not choices:
             return
         for job, sampled in zip(choosing, session.sample_each(choices), strict=True):
-            if sampled is None:
-                job.fail(InvalidArgument("the constraint allows no token, but is not complete"))
-            else:
-                self._guard(job, lambda job=job, sampled=sampled: job.chose(sampled, step_s))  # type: ignore[misc]
+            self._guard(job, lambda job=job, sampled=sampled: job.chose(held_to(sampled), step_s))  # type: ignore[misc]
 
     def _compute_alone(self, session: _core.Session, job: Job, most: int) -> int:
         """Work that cannot share a step; how many tokens it was."""
