@@ -3,6 +3,7 @@
 SHELL := /bin/bash -euo pipefail
 PYTHON ?= $(shell .ci/python)
 MINUTES ?= 30
+export EDGEWISE_NODE_MODULES ?= $(CURDIR)/.venv/npm
 BIN := .venv/bin
 RUST := Cargo.toml Cargo.lock $(shell find core/Cargo.toml core/src binding -name '*.rs' -o -name Cargo.toml)
 
@@ -14,11 +15,11 @@ setup: .venv/.dev ## .venv with the built core, the package and the development 
 demo: .venv/.built ## the demo model answers a prompt, with its speeds
 	$(BIN)/edgewise run demo -p "What is a language model?"
 
-test: .venv/.dev ## Rust and Python tests
+test: .venv/.dev .venv/.clients ## Rust and Python tests
 	cargo test --workspace --quiet
 	$(BIN)/pytest
 
-test-long: .venv/.dev ## the tests that take minutes, and those of the llama.cpp backend, too
+test-long: .venv/.dev .venv/.clients ## the tests that take minutes, and those of the llama.cpp backend, too
 	$(BIN)/pip install --quiet xllamacpp
 	cargo test --workspace --quiet -- --include-ignored
 	$(BIN)/pytest -m ''
@@ -85,6 +86,13 @@ clean: ## remove everything that was built
 
 .venv/.dev: .venv/.built pyproject.toml
 	[ $@ -nt pyproject.toml ] || VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release --quiet --extras dev
+	touch $@
+
+# Clients of others, as acceptance tests of the server: pip's from pyproject.toml, npm's where there is npm.
+.venv/.clients: .venv/.tools pyproject.toml
+	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/pip install --quiet --group clients
+	! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --ignore-scripts --prefix .venv/npm openai ollama
 	touch $@
 
 .venv/.peer: .venv/.tools

@@ -12,10 +12,10 @@ from server.running import Running
 
 openai = pytest.importorskip("openai", reason="the client is not installed: pip install openai")
 pytest.importorskip("llguidance", reason="llguidance is not installed: pip install 'edgewise[serve]'")
-pydantic = pytest.importorskip("pydantic")
+pydantic: Any = pytest.importorskip("pydantic")
 
 
-class Person(pydantic.BaseModel):  # type: ignore[misc, name-defined]
+class Person(pydantic.BaseModel):
     """Of few words, as what the schema leaves open is all the same to the model."""
 
     name: Literal["Ada", "Eve"]
