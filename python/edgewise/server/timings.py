@@ -9,7 +9,10 @@ if TYPE_CHECKING:
 
 
 def timings(cost: Cost) -> dict[str, float]:
-    """Where the time went, in milliseconds, by llama.cpp's names; tokens per second count those that were evaluated."""
+    """Where the time went, in milliseconds, by llama.cpp's names; tokens per second count those that were evaluated.
+
+    Tokens of a prompt that was shortened, as the request wished, are `truncated_n`.
+    """
     decoded = max(0, cost.generated_tokens - 1)
     return {
         "cache_n": cost.cached_tokens,
@@ -26,6 +29,7 @@ def timings(cost: Cost) -> dict[str, float]:
         "time_to_first_token_ms": milliseconds(cost.time_to_first_token_s),
         "inter_token_p50_ms": milliseconds(cost.inter_token_p50_s),
         "inter_token_p95_ms": milliseconds(cost.inter_token_p95_s),
+        **({"truncated_n": cost.truncated_tokens} if cost.truncated_tokens else {}),
     }
 
 
