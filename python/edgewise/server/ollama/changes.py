@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import queue
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
+from edgewise.config import EngineConfig
 from edgewise.convert.conversion import Options, convert_model
-from edgewise.errors import InvalidArgument, NotFound
+from edgewise.engine import open as open_engine
+from edgewise.errors import InvalidArgument, NotFound, UnsupportedError
 from edgewise.quantize.mixes import named_mix
 from edgewise.quantize.work import open_source, plan_mix, save
 from edgewise.server.ollama.answers import failed
@@ -19,7 +22,7 @@ from edgewise.server.replies import NDJSON, begin, dumps, reply
 from edgewise.store.creation import Recipe, Workers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
     from pathlib import Path
 
     from edgewise.server.endpoint import Call
@@ -190,7 +193,7 @@ def _create(call: Call, name: str, recipe: Recipe, report: Callable[[str, int, i
         base = catalog.find(recipe.source)
         if base.origin == "file":
             recipe = replace(recipe, source=base.path)
-    catalog.store.create(name, recipe, Workers(_quantize, _convert, report))
+    catalog.store.create(name, recipe, Workers(_quantize, _convert, report, _try_out))
 
 
 def _quantize(source: Path, target: Path, form: str) -> None:
@@ -200,6 +203,13 @@ def _quantize(source: Path, target: Path, form: str) -> None:
     except InvalidArgument as error:
         raise InvalidArgument(f"quantize: {error.message}", hint=error.hint) from error
     save(model, plan_mix(model, mix), target)
+
+
+def _try_out(model: Path, adapters: Sequence[Path]) -> None:
+    """Opens a model of the core's architectures, which finds what its layout does not show."""
+    config = EngineConfig(context_length=32, lora=[(path, 1.0) for path in adapters], prompt_cache_bytes=0)
+    with suppress(UnsupportedError):  # perhaps llama.cpp knows it
+        open_engine(model, config, engine="native").close()
 
 
 def _convert(folder: Path, target: Path) -> None:
