@@ -37,6 +37,7 @@ def test_an_answer_has_text_usage_and_a_reason(client: Any) -> None:
         "end_turn", None, "assistant", "message",
     )  # fmt: skip
     assert answer.usage.output_tokens == 7
+    assert answer.timings["predicted_n"] == 7
 
 
 def test_cached_tokens_are_counted_apart(client: Any) -> None:
@@ -161,7 +162,7 @@ def test_errors_have_the_form_of_the_protocol(client: Any) -> None:
     with pytest.raises(anthropic.BadRequestError, match=r"messages\[0\].content must be a text or a list"):
         ask(client, "words", messages=[{"role": "user", "content": 5}])
     image: Any = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
-    with pytest.raises(anthropic.BadRequestError, match="can not see images"):
+    with pytest.raises(anthropic.BadRequestError, match="can not see images: it has no projector"):
         ask(client, "words", messages=[{"role": "user", "content": [image]}])
     with pytest.raises(anthropic.BadRequestError, match="web_search_20250305"):
         ask(client, "words", tools=[{"type": "web_search_20250305", "name": "web_search"}])

@@ -94,7 +94,11 @@ def test_questions_share_what_they_are_about(scripted: Running) -> None:
     _, answer = post(scripted, "/v1/decisions", {"model": "scripted", "input": "z" * 1000, "questions": questions})
     usage = answer["usage"]
     assert usage["input_tokens"] > 6000
-    assert usage["input_tokens_details"]["cached_tokens"] > 4500
+    cached = usage["input_tokens_details"]["cached_tokens"]
+    assert cached > 4500
+    timings = answer["timings"]
+    assert (timings["cache_n"], timings["prompt_n"]) == (cached, usage["input_tokens"] - cached)
+    assert timings["total_ms"] > timings["queue_ms"] >= 0
 
 
 def test_long_labels_and_beginnings_of_others_are_answers_of_their_own(scripted: Running) -> None:

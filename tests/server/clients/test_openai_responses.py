@@ -118,3 +118,13 @@ def test_what_needs_a_memory_or_is_wrong_is_refused_by_name(client: Any, field: 
         ask(client, "words", extra_body={field: value})
     assert caught.value.param is not None
     assert caught.value.param.startswith(field)
+
+
+def test_a_conversation_is_shortened_if_that_is_wanted_and_says_so(client: Any) -> None:
+    long = [{"role": "user", "content": "x" * 3000}, {"role": "assistant", "content": "y" * 3000}]
+    given = {"model": "scripted", "input": [*long, {"role": "user", "content": "Please say:words"}]}
+    with pytest.raises(openai.BadRequestError, match="the context window 4096"):
+        client.responses.create(**given)
+    response = client.responses.create(**given, truncation="auto")
+    assert response.output_text == "Deux words and a few more."
+    assert response.timings["truncated_n"] > 2000

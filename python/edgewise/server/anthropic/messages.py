@@ -13,6 +13,7 @@ from edgewise.server.anthropic.requests import ask, has_one_call
 from edgewise.server.models import speech_of
 from edgewise.server.replies import SSE, begin, dumps, event, reply
 from edgewise.server.several import several, starts
+from edgewise.server.timings import timings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -37,7 +38,7 @@ async def create(call: Call) -> Response:
                 _extend(blocks, said.event)
             else:
                 _note(call, prepared, said.cost)
-                end = {**_end(said, prepared), "usage": _usage(said.cost)}
+                end = {**_end(said, prepared), "usage": _usage(said.cost), "timings": timings(said.cost)}
     return reply({**_message(call), "content": blocks, **end})
 
 
@@ -148,7 +149,9 @@ async def _events(call: Call, asked: Ask) -> AsyncGenerator[bytes, None]:
                 _note(call, prepared, said.cost)
                 if open_kind:
                     yield _closed(index, open_kind)
-                yield said_as("message_delta", delta=_end(said, prepared), usage=_usage(said.cost))
+                yield said_as(
+                    "message_delta", delta=_end(said, prepared), usage=_usage(said.cost), timings=timings(said.cost)
+                )
             elif said.event is not None:
                 if _kind(said.event) != open_kind or isinstance(said.event, ToolCall):
                     if open_kind:

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from edgewise.server.schema import ANYTHING, FLAG, TEXT, either, fields, listing, mapping, number, one_of, text, whole
+from edgewise.server.schema import (
+    ANYTHING,
+    FLAG,
+    NUMBER,
+    TEXT,
+    either,
+    fields,
+    listing,
+    mapping,
+    number,
+    one_of,
+    text,
+    whole,
+)
 
 BLOCK = fields({"type": TEXT}, text=TEXT)
 CONTENT = either(TEXT, listing(BLOCK))
@@ -46,5 +59,6 @@ ANSWERED = fields(
     },
     stop_reason=TEXT,
     stop_sequence=TEXT,
+    timings=mapping(NUMBER),
 )
 ERROR = fields({"type": one_of("error"), "error": fields({"type": TEXT, "message": TEXT})}, request_id=TEXT)

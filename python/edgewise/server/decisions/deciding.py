@@ -12,6 +12,7 @@ from edgewise.errors import Closed
 from edgewise.server.ask import Ask
 from edgewise.server.models import speech_of
 from edgewise.server.refusals import Refused
+from edgewise.server.timings import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,11 +47,13 @@ class Decided:
         probabilities: of each question's answers; they sum to 1.
         input_tokens: of all prompts and answers.
         cached_tokens: of those, what the KV cache held.
+        timings: where the time went, in milliseconds.
     """
 
     probabilities: list[list[float]] = field(default_factory=list)
     input_tokens: int = 0
     cached_tokens: int = 0
+    timings: dict[str, float] = field(default_factory=dict)
 
 
 async def decide(call: Call, name: str, questions: Sequence[Question], keep_alive_s: float | None = None) -> Decided:
@@ -84,12 +87,21 @@ async def decide(call: Call, name: str, questions: Sequence[Question], keep_aliv
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
-        call.notes["model"] = lease.model.installed.name
+        installed, load_s = lease.model.installed.name, lease.load_s
+    call.notes["model"] = installed
     decided = Decided()
     for question, scores in zip(questions, scored, strict=True):
         decided.probabilities.append(_probabilities(question, scores))
         decided.input_tokens += scores.cached_tokens + scores.evaluated_tokens
         decided.cached_tokens += scores.cached_tokens
+    call.state.metrics.scored(installed, scored, load_s)
+    decided.timings = {
+        "load_ms": milliseconds(load_s),
+        "queue_ms": milliseconds(scored[0].queue_s),
+        "total_ms": milliseconds(time.perf_counter() - call.started_s),
+        "cache_n": decided.cached_tokens,
+        "prompt_n": decided.input_tokens - decided.cached_tokens,
+    }
     return decided
 
 

@@ -50,7 +50,7 @@ async def systemone(call: Call) -> Response:
         for (name, one), probabilities in zip(given.items(), decided.probabilities, strict=True)
     }
     usage = {"input_tokens": decided.input_tokens, "cached_tokens": decided.cached_tokens, "output_tokens": 0}
-    return reply({"model": body["model"], "answers": answers, "usage": usage})
+    return reply({"model": body["model"], "answers": answers, "usage": usage, "timings": decided.timings})
 
 
 def _question(state: str, given: Mapping[str, Any], where: str) -> Question:
@@ -131,7 +131,8 @@ _ANSWERED = fields(
             )
         ),
         "usage": fields({"input_tokens": whole(0), "output_tokens": whole(0)}, cached_tokens=whole(0)),
-    }
+    },
+    timings=mapping(NUMBER),
 )
 SURFACE = Surface(
     name="systemone",

@@ -9,10 +9,11 @@ from edgewise.chat.events import ReasoningDelta, TextDelta, ToolCall
 from edgewise.server.answering import Delta
 from edgewise.server.content import messages_as_text
 from edgewise.server.openai.errors import failed
-from edgewise.server.openai.forms import DONE, FINGERPRINT, logprobs, new_id, now, timings, tool_call, usage
+from edgewise.server.openai.forms import DONE, FINGERPRINT, logprobs, new_id, now, tool_call, usage
 from edgewise.server.openai.requests import answer_format, ask, chosen_tools, sampling, think
 from edgewise.server.replies import SSE, begin, event, reply
 from edgewise.server.several import several, starts
+from edgewise.server.timings import timings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -66,9 +67,11 @@ def _ask(call: Call) -> Ask:
     if body.get("logprobs"):
         given |= {"logprobs": True, "top_logprobs": int(body.get("top_logprobs") or 0)}
     tools, tool_choice = chosen_tools(body.get("tools") or (), body.get("tool_choice"))
+    images: list[str] = []
     return ask(
         call,
-        messages=messages_as_text(body["messages"]),
+        messages=messages_as_text(body["messages"], images),
+        images=images,
         tools=tools,
         tool_choice=tool_choice,
         has_parallel_calls=body.get("parallel_tool_calls") is not False,

@@ -11,12 +11,13 @@ from edgewise.chat.events import TextDelta
 from edgewise.server.answering import Delta
 from edgewise.server.openai.chat import note
 from edgewise.server.openai.errors import failed
-from edgewise.server.openai.forms import DONE, FINGERPRINT, new_id, now, timings, token_text, usage
+from edgewise.server.openai.forms import DONE, FINGERPRINT, new_id, now, token_text, usage
 from edgewise.server.openai.requests import answer_format, ask, sampling
 from edgewise.server.prompt_logprobs import prompt_logprobs
 from edgewise.server.replies import SSE, begin, event, reply
 from edgewise.server.schema import WrongField
 from edgewise.server.several import several, starts
+from edgewise.server.timings import timings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence

@@ -9,7 +9,19 @@ from edgewise.server.decisions.deciding import decide
 from edgewise.server.decisions.questions import choice, expectation, rating, yes_or_no
 from edgewise.server.openai.shapes import CONTENT, MODEL
 from edgewise.server.replies import reply
-from edgewise.server.schema import ANYTHING, FLAG, NUMBER, TEXT, WrongField, either, fields, listing, one_of, whole
+from edgewise.server.schema import (
+    ANYTHING,
+    FLAG,
+    NUMBER,
+    TEXT,
+    WrongField,
+    either,
+    fields,
+    listing,
+    mapping,
+    one_of,
+    whole,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +41,7 @@ async def decisions(call: Call) -> Response:
     questions = [_question(state, one, f"questions[{index}]") for index, one in enumerate(body["questions"])]
     decided = await decide(call, body["model"], questions)
     answers = [_answer(one, found) for one, found in zip(body["questions"], decided.probabilities, strict=True)]
-    return reply({"model": body["model"], "answers": answers, "usage": _usage(decided)})
+    return reply({"model": body["model"], "answers": answers, "usage": _usage(decided), "timings": decided.timings})
 
 
 def _input(given: str | Sequence[Mapping[str, Any]]) -> str:
@@ -141,5 +153,6 @@ ANSWERED = fields(
             input_tokens_details=fields(cached_tokens=whole(0), cache_write_tokens=whole(0)),
             output_tokens_details=fields(reasoning_tokens=whole(0)),
         ),
-    }
+    },
+    timings=mapping(NUMBER),
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgewise.server.embedding import embed as embed_texts
 from edgewise.server.replies import reply
+from edgewise.server.timings import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,7 @@ async def embed(call: Call) -> Response:
                 for index, vector in enumerate(embedded.vectors)
             ],
             "usage": {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens},
+            "timings": {"load_ms": milliseconds(embedded.load_s), "total_ms": milliseconds(embedded.total_s)},
         }
     )
 

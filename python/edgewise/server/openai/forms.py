@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from edgewise._core import VERSION
+from edgewise.server.replies import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,31 +43,8 @@ def usage(costs: Sequence[Cost], reasoning_tokens: int = 0) -> dict[str, Any]:
     }
 
 
-def timings(cost: Cost) -> dict[str, float]:
-    """Where the time went, in milliseconds, by llama.cpp's names; tokens per second count those that were evaluated."""
-    decoded = max(0, cost.generated_tokens - 1)
-    return {
-        "cache_n": cost.cached_tokens,
-        "prompt_n": cost.evaluated_tokens,
-        "prompt_ms": _ms(cost.prefill_s),
-        "prompt_per_token_ms": _ms(cost.prefill_s / cost.evaluated_tokens) if cost.evaluated_tokens else 0.0,
-        "prompt_per_second": round(cost.evaluated_tokens / cost.prefill_s, 3) if cost.prefill_s > 0 else 0.0,
-        "predicted_n": cost.generated_tokens,
-        "predicted_ms": _ms(cost.decode_s),
-        "predicted_per_token_ms": _ms(cost.decode_s / decoded) if decoded else 0.0,
-        "predicted_per_second": round(decoded / cost.decode_s, 3) if cost.decode_s > 0 else 0.0,
-        "queue_ms": _ms(cost.queue_s),
-        "load_ms": _ms(cost.load_s),
-        "time_to_first_token_ms": _ms(cost.time_to_first_token_s),
-        "inter_token_p50_ms": _ms(cost.inter_token_p50_s),
-        "inter_token_p95_ms": _ms(cost.inter_token_p95_s),
-    }
-
-
 def tool_call(call: ToolCall, call_id: str) -> dict[str, Any]:
     """A call; its arguments are JSON in a text."""
-    from edgewise.server.replies import dumps
-
     return {
         "id": call_id,
         "type": "function",
@@ -92,7 +70,3 @@ def token_text(engine: Engine, token: int) -> str:
 def _token(engine: Engine, token: int, logprob: float) -> dict[str, Any]:
     data = engine.detokenize([token], special=True)
     return {"token": data.decode("utf-8", "replace"), "logprob": logprob, "bytes": list(data)}
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1e3, 3)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from edgewise.server.decisions.deciding import Question, decide
 from edgewise.server.openai.shapes import MODEL
 from edgewise.server.replies import reply
-from edgewise.server.schema import FLAG, NUMBER, TEXT, either, fields, listing, one_of, whole
+from edgewise.server.schema import FLAG, NUMBER, TEXT, either, fields, listing, mapping, one_of, whole
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -41,7 +41,8 @@ async def rerank(call: Call) -> Response:
     if body.get("return_documents"):
         results = [{**result, "document": {"text": documents[result["index"]]}} for result in results]
     usage = {"prompt_tokens": decided.input_tokens, "total_tokens": decided.input_tokens}
-    return reply({"object": "list", "model": body["model"], "results": results, "usage": usage})
+    about = {"object": "list", "model": body["model"], "results": results}
+    return reply({**about, "usage": usage, "timings": decided.timings})
 
 
 ASKED = fields(
@@ -56,5 +57,6 @@ RANKED = fields(
         "model": TEXT,
         "results": listing(fields({"index": whole(0), "relevance_score": NUMBER}, document=fields({"text": TEXT}))),
         "usage": fields({"prompt_tokens": whole(0), "total_tokens": whole(0)}),
-    }
+    },
+    timings=mapping(NUMBER),
 )

@@ -12,13 +12,14 @@ from edgewise.server.models import speech_of
 from edgewise.server.openai import response_input
 from edgewise.server.openai.chat import note
 from edgewise.server.openai.errors import error
-from edgewise.server.openai.forms import logprobs, new_id, now, timings
+from edgewise.server.openai.forms import logprobs, new_id, now
 from edgewise.server.openai.requests import ask, chosen_tools, sampling, think
 from edgewise.server.openai.response_output import Output
 from edgewise.server.openai.shapes import CONTENT, EFFORT, MODEL, SAMPLING
 from edgewise.server.replies import SSE, begin, event, reply
 from edgewise.server.schema import ANYTHING, FLAG, TEXT, WrongField, either, fields, listing, mapping, one_of, whole
 from edgewise.server.several import several, starts
+from edgewise.server.timings import timings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -67,9 +68,11 @@ def _ask(call: Call) -> Ask:
         given |= {"logprobs": True, "top_logprobs": int(body.get("top_logprobs") or 0)}
     tools = response_input.as_chat_tools(response_input.offered(body.get("tools") or ()))
     tools, tool_choice = chosen_tools(tools, body.get("tool_choice"))
+    images: list[str] = []
     return ask(
         call,
-        messages=response_input.messages(body.get("input") or "", body.get("instructions")),
+        messages=response_input.messages(body.get("input") or "", body.get("instructions"), images),
+        images=images,
         tools=tools,
         tool_choice=tool_choice,
         has_parallel_calls=body.get("parallel_tool_calls") is not False,

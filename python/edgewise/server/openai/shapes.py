@@ -155,7 +155,8 @@ EMBEDDED = fields(
             fields({"object": one_of("embedding"), "index": whole(0), "embedding": either(listing(NUMBER), TEXT)})
         ),
         "usage": _USAGE,
-    }
+    },
+    timings=_TIMINGS,
 )
 
 ENTRY = fields(
