@@ -10,8 +10,8 @@ overhead  requests that generate nothing, median                              ta
 mask      time per token with a JSON schema, beside that without              target: < 10 % more
 stall     longest gap of a stream while a long prompt is evaluated beside it  target: <= 150 ms more
 
-In-process is `engine.generate`, read piece by piece. Each round measures both, one after the other; medians are
-compared, and the smallest and largest are shown with them.
+In-process are a `Batch`, which is what the server has, and `engine.generate`, both read piece by piece; the faster one
+counts. Each round measures all, one after the other; medians are compared, and shown with the smallest and largest.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ import random
 import statistics
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from edgewise import EngineConfig, GenerateOptions
+from edgewise.engine.batching import Batch
 from edgewise.engine.models import DEMO
 from edgewise.engine.native import NativeEngine
+from edgewise.engine.protocol import Piece
 from serving.process import ServerProcess
 from serving.wire import Connection, request
 from speed.machine import describe_machine
@@ -58,6 +60,10 @@ def main() -> None:
         for part in arguments.only.split(","):
             for line in PARTS[part](bench):
                 print(line, flush=True)
+        bench.batch.close()
+
+
+Start = Callable[[list[int], GenerateOptions], Iterable[Piece]]
 
 
 class Bench:
@@ -71,6 +77,7 @@ class Bench:
         self.long: int = arguments.long
         self.prompt = " ".join(random.Random(1).choices(WORDS.split(), k=arguments.prompt))
         self.ends = [token for token in range(engine.vocabulary_size) if engine.tokenizer.is_end(token)]
+        self.batch = Batch(engine)
         self.connection = Connection(server.port)
         (model,) = json.loads(self.connection.ask(request("/v1/models", keeps=True)))["data"]
         self.model = model["id"]
@@ -97,7 +104,7 @@ class Bench:
         # The last bytes tell the usage; the last text comes right before.
         return [started_s, came[0][0], came[-1][0]]
 
-    def in_process(self, prompt: str, tokens: int) -> list[float]:
+    def in_process(self, start: Start, prompt: str, tokens: int) -> list[float]:
         """The same without a server."""
         options = GenerateOptions(
             max_tokens=tokens, seed=1, temperature=1, top_p=1, top_k=0, min_p=0, logprobs=False,
@@ -105,34 +112,38 @@ class Bench:
         )  # fmt: skip
         started_s = time.perf_counter()
         times = []
-        for _ in self.engine.generate(self.engine.tokenize(prompt), options):
+        for _ in start(self.engine.tokenize(prompt), options):
             times.append(time.perf_counter())
         return [started_s, times[0], times[-1]]
 
-    def paired(self, measure: Callable[[list[float]], float], tokens: int) -> tuple[list[float], list[float]]:
-        """A figure of both, in turn, after one round that warms up."""
+    def in_turn(self, measure: Callable[[list[float]], float], tokens: int, rounds: int) -> list[list[float]]:
+        """A figure over HTTP, of a batch and of `generate`, in turn, after one round that warms up."""
         found = [
-            (measure(self.over_http(self.prompt, tokens)), measure(self.in_process(self.prompt, tokens)))
-            for _ in range(self.rounds + 1)
-        ][1:]
-        return [one for one, _ in found], [other for _, other in found]
+            (
+                measure(self.over_http(self.prompt, tokens)),
+                measure(self.in_process(self.batch.submit, self.prompt, tokens)),
+                measure(self.in_process(self.engine.generate, self.prompt, tokens)),
+            )
+            for _ in range(rounds + 1)
+        ]
+        return [[one[side] for one in found[1:]] for side in range(3)]
 
 
 def decode(bench: Bench) -> list[str]:
     """Tokens per second behind the first."""
     count = bench.tokens - 1
-    http, own = bench.paired(lambda times: count / (times[2] - times[1]), bench.tokens)
-    share = statistics.median(http) / statistics.median(own)
-    return [f"decode    HTTP {shown(http)} tokens/s, in-process {shown(own)}: {share:.1%}{verdict(share >= 0.97)}"]
+    found = bench.in_turn(lambda times: count / (times[2] - times[1]), bench.tokens, bench.rounds)
+    http, *own = map(statistics.median, found)
+    share = http / max(own)
+    return [f"decode    {sides(found)} tokens/s: {share:.1%}{verdict(share >= 0.97)}"]
 
 
 def first(bench: Bench) -> list[str]:
     """Milliseconds to the first token."""
-    bench.rounds, rounds = 4 * bench.rounds, bench.rounds
-    http, own = bench.paired(lambda times: 1e3 * (times[1] - times[0]), 1)
-    bench.rounds = rounds
-    more = statistics.median(http) - statistics.median(own)
-    return [f"first     HTTP {shown(http)} ms, in-process {shown(own)}: {more:+.2f} ms{verdict(more <= 10)}"]
+    found = bench.in_turn(lambda times: 1e3 * (times[1] - times[0]), 1, 4 * bench.rounds)
+    http, *own = map(statistics.median, found)
+    more = http - min(own)
+    return [f"first     {sides(found)} ms: {more:+.2f} ms{verdict(more <= 10)}"]
 
 
 def overhead(bench: Bench) -> list[str]:
@@ -210,6 +221,13 @@ PARTS: Mapping[str, Callable[[Bench], list[str]]] = {
     "mask": mask,
     "stall": stall,
 }
+
+
+def sides(found: list[list[float]]) -> str:
+    """The figures of all three, with their names."""
+    return ", ".join(
+        f"{name} {shown(values)}" for name, values in zip(("HTTP", "batch", "generate"), found, strict=True)
+    )
 
 
 def shown(values: list[float], digits: int = 2) -> str:

@@ -1,27 +1,30 @@
-"""What the store lets others do: a model folder becomes a GGUF file, a GGUF file a smaller one."""
+"""What the store has done by others: a model folder becomes a GGUF file, a GGUF file a smaller one; a new one is opened."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from edgewise.config import EngineConfig
 from edgewise.convert.conversion import Options, convert_model
-from edgewise.errors import InvalidArgument
+from edgewise.engine import open as open_engine
+from edgewise.errors import InvalidArgument, UnsupportedError
 from edgewise.quantize.mixes import named_mix
 from edgewise.quantize.work import open_source, plan_mix, save
 from edgewise.store.creation import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 
 def workers(report: Callable[[str, int, int], None]) -> Workers:
-    """Who converts and quantizes for a store.
+    """Who converts, quantizes and tries out for a store.
 
     Args:
         report: see `Workers`.
     """
-    return Workers(_quantize, _convert, report)
+    return Workers(_quantize, _convert, report, _try_out)
 
 
 def _quantize(source: Path, target: Path, name: str) -> None:
@@ -35,3 +38,10 @@ def _quantize(source: Path, target: Path, name: str) -> None:
 
 def _convert(folder: Path, target: Path) -> None:
     convert_model(folder, target, Options())
+
+
+def _try_out(model: Path, adapters: Sequence[Path]) -> None:
+    """Opens a model of the core's architectures, which finds what its layout does not show."""
+    config = EngineConfig(context_length=32, lora=[(path, 1.0) for path in adapters], prompt_cache_bytes=0)
+    with suppress(UnsupportedError):  # perhaps llama.cpp knows it
+        open_engine(model, config, engine="native").close()

@@ -62,6 +62,9 @@ def footprint(path: Path, config: EngineConfig) -> Footprint:
     file = _core.ModelFile(str(path))
     metadata = file.metadata()
     architecture = metadata.get("general.architecture", "")
+    count = metadata.get(f"{architecture}.block_count")
+    # Each layer has tensors; what the file says beyond that is refused when it is loaded.
+    layers = min(count, len(file.tensors())) if isinstance(count, int) else 0
 
     def per_layer(key: str, default: int) -> list[int]:
         value = metadata.get(f"{architecture}.{key}")
@@ -69,8 +72,7 @@ def footprint(path: Path, config: EngineConfig) -> Footprint:
             values = file.array(f"{architecture}.{key}")
             if values:
                 return [one for one in values if isinstance(one, int)]
-        layers = metadata.get(f"{architecture}.block_count")
-        return [value if isinstance(value, int) else default] * (layers if isinstance(layers, int) else 0)
+        return [value if isinstance(value, int) else default] * layers
 
     heads = max(per_layer("attention.head_count", 1), default=1) or 1
     width = max(per_layer("embedding_length", 0), default=0)

@@ -69,11 +69,13 @@ class Workers:
         quantize: writes a model in another format: source, target, format.
         convert: makes a GGUF file of a model folder: folder, target.
         report: gets what is being done, in Ollama's words, and bytes done and in all where they are known.
+        try_out: opens a model with adapters that is new here, and raises what keeps it from working.
     """
 
     quantize: Callable[[Path, Path, str], None] | None = None
     convert: Callable[[Path, Path], None] | None = None
     report: Callable[[str, int, int], None] = lambda status, done, total: None
+    try_out: Callable[[Path, Sequence[Path]], None] | None = None
 
 
 @dataclass
@@ -84,6 +86,11 @@ class _Part:
     path: Path
     blob: Blob | None = None
     upload: Upload | None = None
+
+    @property
+    def called(self) -> str:
+        """What messages call it: where a blob lies is nobody's business."""
+        return str(self.path) if self.blob is None else self.blob.digest
 
 
 class Creation:
@@ -136,6 +143,8 @@ class Creation:
                 parts = [part for part in parts if part.kind != "adapter"] + adapters
             parts += [self._copied(path, "projector", recipe.is_linked) for path in recipe.projectors]
             families = self._prove_others(parts)
+            if base is None or recipe.quantize or adapters:
+                self._try_out(parts)
             if recipe.template:
                 go_templates.as_jinja(recipe.template, facts.chat_template)
             layers = [self._layer(part) for kind in _FILES for part in parts if part.kind == kind]
@@ -232,15 +241,31 @@ class Creation:
                 continue
             facts = self._proven(part)
             if facts.kind != part.kind:
-                raise InvalidArgument(f"{part.path} is needed as {part.kind}, but it is of another kind: {facts.kind}")
+                finding = f'by its "general.type" it is of another kind: {facts.kind}'
+                raise InvalidArgument(f"{part.called} is needed as {part.kind}, but {finding}")
             if part.kind == "projector":
                 families += facts.details.families
         return families
 
+    def _try_out(self, parts: list[_Part]) -> None:
+        if self._workers.try_out is None:
+            return
+        model = next(part for part in parts if part.kind == "model")
+        adapters = [part for part in parts if part.kind == "adapter"]
+        try:
+            self._workers.try_out(model.path, [part.path for part in adapters])
+        except ModelFileError as error:
+            if model.blob is not None and not adapters:
+                self.malformed.add(model.blob.digest)
+            message = error.message
+            for part in (model, *adapters):
+                message = message.replace(str(part.path), part.called)
+            raise ModelFileError(message, hint=error.hint) from error
+
     def _proven(self, part: _Part, called: str | None = None) -> FileFacts:
         self._report("parsing GGUF")
         try:
-            return prove(part.path, called)
+            return prove(part.path, called or part.called)
         except ModelFileError:
             if part.blob is not None:
                 self.malformed.add(part.blob.digest)
