@@ -67,6 +67,11 @@ fn qwen2_gives_the_reference_ids() {
 }
 
 #[test]
+fn bert_bge_gives_the_reference_ids() {
+    gives_the_reference_ids("bert-bge");
+}
+
+#[test]
 fn decoding_gives_the_text_back() {
     for name in ["gpt-2", "llama-bpe", "llama-spm", "phi-3", "qwen2"] {
         let Some(tokenizer) = tokenizer(name) else { return };
