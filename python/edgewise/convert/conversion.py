@@ -22,6 +22,7 @@ from edgewise.convert.sampling import sampling_metadata
 from edgewise.convert.source import FolderSource
 from edgewise.convert.vocabulary import tokenizer_metadata
 from edgewise.convert.weights import Weight, plan_weights
+from edgewise.engine.encoder import check_weights
 from edgewise.errors import EdgewiseError, InternalError, ModelFileError, UnsupportedError
 from edgewise.quantize.bands import Target, write
 from edgewise.quantize.mixes import Mix, named_mix
@@ -180,7 +181,7 @@ def _check_tokenizer(metadata: Metadata) -> None:
 
 def _check_model(path: Path) -> None:
     try:
-        _core.Model(_core.ModelFile(path))
+        check_weights(_core.ModelFile(path))
     except EdgewiseError as error:
         path.unlink(missing_ok=True)
         raise InternalError(f"the converted file is not sound: {error.message}") from error
