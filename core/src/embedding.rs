@@ -130,15 +130,14 @@ fn pooled(states: &[f32], width: usize, pooling: Pooling) -> Vec<f32> {
         Pooling::First => states[..width].to_vec(),
         Pooling::Last => states[states.len() - width..].to_vec(),
         Pooling::Mean => {
-            let mut mean = vec![0.0; width];
+            let mut mean = vec![0.0_f32; width];
             for row in states.chunks_exact(width) {
                 for (mean, x) in mean.iter_mut().zip(row) {
                     *mean += x;
                 }
             }
             let count = (states.len() / width) as f32;
-            mean.iter_mut().for_each(|x| *x /= count);
-            mean
+            mean.into_iter().map(|sum| sum / count).collect()
         }
     }
 }

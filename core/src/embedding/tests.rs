@@ -41,7 +41,9 @@ fn texts_in_one_pass_get_what_each_gets_alone() {
             let mut together = embedder(&encoder, EmbedderOptions { batch, threads, ..EmbedderOptions::default() });
             for _ in 0..2 {
                 let found = together.embed(&slices(&texts), Pooling::Mean, &never).unwrap();
-                found.iter().zip(&expected).for_each(|(found, expected)| assert_close(found, expected));
+                for (found, expected) in found.iter().zip(&expected) {
+                    assert_close(found, expected);
+                }
             }
         }
         assert!(expected.windows(2).all(|pair| pair[0] != pair[1]));
@@ -96,7 +98,9 @@ fn every_instruction_set_gives_the_same_embeddings() {
             embedder.embed(&[&text], Pooling::None, &never).unwrap().remove(0)
         };
         let expected = run(Isa::SCALAR);
-        Isa::available().into_iter().for_each(|isa| assert_close(&run(isa), &expected));
+        for isa in Isa::available() {
+            assert_close(&run(isa), &expected);
+        }
     }
 }
 

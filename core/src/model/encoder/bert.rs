@@ -1,4 +1,4 @@
-//! BERT and what shares its shape: MiniLM, BGE, E5, GTE, Arctic Embed, mixedbread.
+//! BERT and what shares its shape: the sentence transformers, BGE, E5, GTE, Arctic Embed.
 //!
 //! Source: Devlin et al. 2019, arXiv 1810.04805. GELU is bent by the tanh form, as llama.cpp does.
 

@@ -148,7 +148,7 @@ impl Forward {
             for (first, x) in (0..).step_by(self.chunk).zip(x.chunks_mut(self.chunk * width)) {
                 let learned = &mut self.sum[..x.len()];
                 rows(&self.pool, learned, width, &|i, learned| {
-                    dequantize_row(&positions, tokens[first + i].1, learned)
+                    dequantize_row(&positions, tokens[first + i].1, learned);
                 });
                 add(&self.pool, x, learned, width);
             }
