@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from edgewise import _core
+from edgewise.convert.encoders import folder_metadata
 from edgewise.convert.fields import read_json
 from edgewise.convert.lora import CONFIG as ADAPTER_CONFIG
 from edgewise.convert.lora import open_adapter
@@ -120,6 +121,11 @@ def convert_model(
         path = path or Path(f"{folder.resolve().name}-{mix.name}.gguf")
         metadata = _general(folder, options.name, config, weights, mix, strips=vocabulary.strips)
         metadata |= sampling_metadata(folder) | config.metadata | tokenizer
+        notes = [*config.notes]
+        if config.architecture.is_encoder:
+            own, said = folder_metadata(folder, config.architecture, config.sizes["types"])
+            metadata |= own
+            notes += said
         _check_tokenizer(metadata)
         threads = thread_count(options.threads)
         source = FolderSource(weights, checkpoint, threads, Merger(adapters, weights) if adapters else None)
@@ -129,7 +135,6 @@ def convert_model(
         target = Target(path, typed(metadata), None, options.replace, options.resume)
         written = write(plan, source, target, threads=threads, progress=progress)
     _check_model(path)
-    notes = [*config.notes]
     if left_out:
         notes.append(f"{len(left_out)} tensors are no part of the text model and were left out, such as {left_out[0]}")
     if vocabulary.ignored:
