@@ -16,7 +16,7 @@ use crate::token::Tokens;
 /// An encoder, and the buffers that it computes in.
 #[pyclass(frozen, module = "edgewise._core")]
 pub(crate) struct Encoder {
-    encoder: Arc<CoreEncoder>,
+    core: Arc<CoreEncoder>,
     options: EmbedderOptions,
     embedder: Mutex<Embedder>,
 }
@@ -37,9 +37,9 @@ impl Encoder {
         detached(py, || {
             let options =
                 EmbedderOptions { context_length, batch, isa: named_isa(isa)?, threads: resolve_threads(threads) };
-            let encoder = Arc::new(CoreEncoder::load(gguf)?);
-            let embedder = Embedder::new(Arc::clone(&encoder), options)?;
-            Ok(Self { encoder, options: *embedder.options(), embedder: Mutex::new(embedder) })
+            let core = Arc::new(CoreEncoder::load(gguf)?);
+            let embedder = Embedder::new(Arc::clone(&core), options)?;
+            Ok(Self { core, options: *embedder.options(), embedder: Mutex::new(embedder) })
         })
     }
 
@@ -50,7 +50,7 @@ impl Encoder {
 
     #[getter]
     fn architecture(&self) -> &str {
-        self.encoder.config().architecture
+        self.core.config().architecture
     }
 
     #[getter]
@@ -60,17 +60,17 @@ impl Encoder {
 
     #[getter]
     fn embedding_length(&self) -> usize {
-        self.encoder.config().embedding_length
+        self.core.config().embedding_length
     }
 
     #[getter]
     fn vocabulary_size(&self) -> usize {
-        self.encoder.config().vocabulary_size
+        self.core.config().vocabulary_size
     }
 
     #[getter]
     fn pooling(&self) -> Option<&'static str> {
-        self.encoder.config().pooling.map(|pooling| match pooling {
+        self.core.config().pooling.map(|pooling| match pooling {
             Pooling::None => "none",
             Pooling::Mean => "mean",
             Pooling::First => "first",

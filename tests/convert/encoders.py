@@ -160,7 +160,7 @@ def states(kind: Kind, tokens: list[int]) -> Array:
 
 
 def _linear(x: Array, w: dict[str, Array], name: str) -> Array:
-    return x @ w[f"{name}.weight"].T + w.get(f"{name}.bias", np.float32(0))
+    return np.asarray(x @ w[f"{name}.weight"].T + w.get(f"{name}.bias", np.float32(0)))
 
 
 def _norm(x: Array, w: dict[str, Array], name: str) -> Array:

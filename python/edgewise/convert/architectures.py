@@ -1,7 +1,7 @@
 """The architectures that are converted: whose class they are, what their fields mean, how their tensors are called.
 
-A new one is a line in `ARCHITECTURES`; those that make embeddings are in `encoders`. Sources: the configuration classes and
-models of transformers; the tensor names and keys of llama.cpp's loader.
+A new one is a line in `ARCHITECTURES`; those that make embeddings are in `encoders`. Sources: the configuration classes
+and models of transformers; the tensor names and keys of llama.cpp's loader.
 """
 
 from __future__ import annotations
