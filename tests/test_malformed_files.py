@@ -38,6 +38,9 @@ def test_the_same_file_without_a_fault_opens(attacks: Path) -> None:
     config = EngineConfig(lora=[(attacks / "sound-adapter.gguf", 1.0)])
     with open_engine(attacks / "sound.gguf", config, engine="native") as engine:
         assert engine.name == "native"
+    for name in ("sound-bert.gguf", "sound-nomic-bert.gguf"):
+        with open_engine(attacks / name, engine="native") as engine:
+            assert engine.name == "native"
 
 
 def test_a_file_cut_anywhere_is_an_error(story_model: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 //! Python binding: conversion only.
 
+mod encoder;
 mod errors;
 mod file;
 mod formats;
@@ -7,6 +8,7 @@ mod machine;
 mod output;
 mod sampling;
 mod session;
+mod signals;
 mod speculation;
 mod token;
 mod tokenizer;
@@ -16,6 +18,8 @@ use pyo3::prelude::*;
 /// The compiled half of Edgewise.
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use crate::encoder::Encoder;
     #[pymodule_export]
     use crate::file::{ModelFile, Rows};
     #[pymodule_export]

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use edgewise_core::gguf::Gguf;
 use edgewise_core::isa::Chunks;
@@ -19,11 +18,9 @@ use crate::errors::{detached, to_python};
 use crate::file::ModelFile;
 use crate::machine::{named_isa, resolve_threads};
 use crate::sampling::{Sampled, Sampler};
+use crate::signals::interruptible;
 use crate::speculation::{Guesses, Speculation};
 use crate::token::Tokens;
-
-/// How often a computation looks for a pending Ctrl-C.
-const SIGNAL_INTERVAL: Duration = Duration::from_millis(30);
 
 /// What a token is chosen from and how: sequence, sampler, likeliest tokens to report, mask.
 type Choice = (usize, Py<Sampler>, Option<usize>, Option<PyBackedBytes>);
@@ -413,46 +410,7 @@ impl Session {
         py: Python<'_>,
         work: impl FnOnce(&mut CoreSession, &(dyn Fn() -> bool + Sync)) -> Result<T> + Send,
     ) -> PyResult<T> {
-        let signals = Signals::new(py)?;
-        let result = detached(py, || Ok(work(&mut self.locked(), &|| signals.pending())))?;
-        result.map_err(|error| signals.raised().unwrap_or_else(|| to_python(&error)))
-    }
-}
-
-/// Looks for signals now and then, on behalf of Python, which cannot while Rust computes.
-struct Signals {
-    /// Python runs signal handlers on its main thread alone.
-    is_main_thread: bool,
-    looked: Mutex<Instant>,
-    raised: Mutex<Option<PyErr>>,
-}
-
-impl Signals {
-    fn new(py: Python<'_>) -> PyResult<Self> {
-        let threading = py.import("threading")?;
-        let is_main_thread = threading.call_method0("current_thread")?.is(threading.call_method0("main_thread")?);
-        Ok(Self { is_main_thread, looked: Mutex::new(Instant::now()), raised: Mutex::new(None) })
-    }
-
-    fn pending(&self) -> bool {
-        if !self.is_main_thread {
-            return false;
-        }
-        let Ok(mut looked) = self.looked.try_lock() else { return false };
-        if looked.elapsed() < SIGNAL_INTERVAL {
-            return false;
-        }
-        let error = Python::attach(|py| py.check_signals().err());
-        *looked = Instant::now();
-        let is_pending = error.is_some();
-        if let Ok(mut raised) = self.raised.lock() {
-            *raised = raised.take().or(error);
-        }
-        is_pending
-    }
-
-    fn raised(&self) -> Option<PyErr> {
-        self.raised.lock().unwrap_or_else(PoisonError::into_inner).take()
+        interruptible(py, |interrupted| work(&mut self.locked(), interrupted))
     }
 }
 

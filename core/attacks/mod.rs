@@ -4,6 +4,7 @@
 //! so that nothing else is found first.
 
 pub(crate) mod adapter;
+pub(crate) mod encoder;
 pub(crate) mod file;
 
 mod header;
@@ -56,5 +57,6 @@ pub(crate) fn all() -> Vec<Attack> {
     attacks.extend(model::attacks());
     attacks.extend(vocabulary::attacks());
     attacks.extend(adapter::attacks());
+    attacks.extend(encoder::attacks());
     attacks
 }

@@ -3,7 +3,8 @@
 //! `cargo run -p edgewise-core --example write_attacks -- FOLDER`; `FOLDER/attacks.tsv` then has one line per attack:
 //! its name, the file to open, the text that the error must contain, and the stage at which it is found (`Open` the file,
 //! `Load` the model, make the tokenizer from its `Vocabulary`, or add it to `sound.gguf` as an `Adapter`), separated by
-//! tabs. `sound.gguf` and `sound-merges.gguf` are models without a fault, `sound-adapter.gguf` an adapter for the first.
+//! tabs. `sound.gguf`, `sound-merges.gguf`, `sound-bert.gguf` and
+//! `sound-nomic-bert.gguf` are models without a fault, `sound-adapter.gguf` an adapter for the first.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -27,6 +28,9 @@ fn main() -> std::io::Result<()> {
     }
     std::fs::write(folder.join("sound.gguf"), attacks::model::sound_bytes())?;
     std::fs::write(folder.join("sound-merges.gguf"), attacks::vocabulary::sound_bytes())?;
+    for (name, bytes) in ["sound-bert.gguf", "sound-nomic-bert.gguf"].iter().zip(attacks::encoder::sound_files()) {
+        std::fs::write(folder.join(name), bytes)?;
+    }
     std::fs::write(folder.join("sound-adapter.gguf"), attacks::adapter::sound_bytes())?;
     std::fs::write(folder.join("attacks.tsv"), table)
 }

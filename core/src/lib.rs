@@ -3,6 +3,7 @@
 //! No Python, no network, no printing, no globals, no environment: everything comes in as an argument.
 //! Bytes from outside are read by bounds-checked safe code; `unsafe` lives in [`isa`] and at the one map call.
 
+pub mod embedding;
 pub mod error;
 pub mod evaluate;
 pub mod formats;

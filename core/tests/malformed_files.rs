@@ -8,6 +8,7 @@ use edgewise_core::gguf::{Gguf, Writer};
 use edgewise_core::{Error, ErrorKind, formats::Format};
 
 use attacks::{Attack, Stage};
+use edgewise_core::model::encoder::Encoder;
 use edgewise_core::model::{Adapter, Model};
 use edgewise_core::session::{Logits, Session, SessionOptions};
 use edgewise_core::tokenizer::Tokenizer;
@@ -32,12 +33,22 @@ fn fault<T>(result: Result<T, Error>, must_name: &str) -> Option<String> {
 fn fault_of_stage(attack: &Attack, opened: Result<Gguf, Error>) -> Option<String> {
     match (attack.stage, opened) {
         (Stage::Open, opened) => fault(opened, attack.must_name),
-        (Stage::Load, Ok(gguf)) => fault(Model::load(Arc::new(gguf)), attack.must_name),
+        (Stage::Load, Ok(gguf)) => fault(load(gguf), attack.must_name),
         (Stage::Vocabulary, Ok(gguf)) => fault(Tokenizer::from_metadata(gguf.metadata()), attack.must_name),
         (Stage::Adapter, Ok(gguf)) => fault(add_to_the_sound_model(gguf), attack.must_name),
         (Stage::Load | Stage::Vocabulary | Stage::Adapter, Err(error)) => {
             Some(format!("found when it was opened: {error}"))
         }
+    }
+}
+
+/// Loads a model of either kind.
+fn load(gguf: Gguf) -> Result<(), Error> {
+    let architecture = gguf.metadata().str("general.architecture").ok().flatten().unwrap_or_default();
+    if Encoder::knows(architecture) {
+        Encoder::load(Arc::new(gguf)).map(drop)
+    } else {
+        Model::load(Arc::new(gguf)).map(drop)
     }
 }
 
@@ -61,6 +72,11 @@ fn the_models_that_attacks_start_from_are_sound() {
         let gguf = Gguf::from_bytes(bytes).unwrap();
         assert_eq!(Tokenizer::from_metadata(gguf.metadata()).unwrap().len(), 8);
         assert_eq!(Model::load(Arc::new(gguf)).unwrap().config().vocabulary_size, 8);
+    }
+    for bytes in attacks::encoder::sound_files() {
+        let gguf = Gguf::from_bytes(bytes).unwrap();
+        assert_eq!(Tokenizer::from_metadata(gguf.metadata()).unwrap().len(), 8);
+        assert_eq!(Encoder::load(Arc::new(gguf)).unwrap().config().vocabulary_size, 8);
     }
     assert!(add_to_the_sound_model(Gguf::from_bytes(attacks::adapter::sound_bytes()).unwrap()).is_ok());
 }

@@ -67,6 +67,33 @@ fn qwen2_gives_the_reference_ids() {
 }
 
 #[test]
+fn bert_bge_gives_the_reference_ids() {
+    gives_the_reference_ids("bert-bge");
+}
+
+/// Ids of the library `tokenizers`, which the models were trained with; llama.cpp differs in the first five.
+#[test]
+fn bert_bge_prepares_text_as_the_model_was_trained_with_it() {
+    let Some(tokenizer) = tokenizer("bert-bge") else { return };
+    let long = "a".repeat(101);
+    for (text, ids) in [
+        ("\u{926}\u{941}\u{928}\u{93F}\u{92F}\u{93E}", &[1325, 29863, 29877, 29868, 29876][..]),
+        ("\u{C548}\u{B155}", &[1463, 30006, 30021, 29992, 30010, 30025]),
+        ("a\u{B}b", &[11113]),
+        ("a\u{20DD}b", &[100]),
+        (&long, &[100]),
+        ("cafe\u{301} caf\u{E9}", &[7668, 7668]),
+        ("\u{FB01} ligature \u{2460}", &[1984, 8018, 11244, 100]),
+        ("\u{130}stanbul", &[9960]),
+        ("\u{20000}\u{2B820}x", &[100, 100]),
+    ] {
+        assert_eq!(tokenizer.encode(text, false, false), ids, "{text:?}");
+    }
+    assert_eq!(tokenizer.encode("Hello, world!", true, false), [101, 7592, 1010, 2088, 999, 102]);
+    assert_eq!(tokenizer.decode(&[101, 7592, 1010, 2088, 999, 102], false), b"hello , world !");
+}
+
+#[test]
 fn decoding_gives_the_text_back() {
     for name in ["gpt-2", "llama-bpe", "llama-spm", "phi-3", "qwen2"] {
         let Some(tokenizer) = tokenizer(name) else { return };

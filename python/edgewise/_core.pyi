@@ -10,6 +10,7 @@ from typing import Final, Literal, final
 __all__ = [
     "VERSION",
     "Controller",
+    "Encoder",
     "GgufWriter",
     "Model",
     "ModelFile",
@@ -206,6 +207,67 @@ class Model:
     @property
     def vocabulary_size(self) -> int:
         """Number of logits."""
+
+@final
+class Encoder:
+    """A model that makes embeddings and nothing else, and the buffers that it computes in."""
+
+    def __new__(cls, file: ModelFile, *, context_length: int, batch: int, isa: str, threads: int) -> Encoder:
+        """Finds and checks all tensors, and reserves memory.
+
+        Args:
+            file: an open model file.
+            context_length: tokens that a text may have; 0, or more than the model was trained for, takes that.
+            batch: tokens of several texts that go through the model at once.
+            isa: instruction set of all kernels, or `auto`.
+            threads: threads that compute; 0 chooses.
+        """
+
+    @staticmethod
+    def knows(architecture: str) -> bool:
+        """Whether the core runs models of this architecture as encoders."""
+
+    @property
+    def architecture(self) -> str:
+        """As the file names it."""
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that a text may have."""
+
+    @property
+    def embedding_length(self) -> int:
+        """Length of a vector."""
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of tokens that the model knows."""
+
+    @property
+    def pooling(self) -> Literal["none", "mean", "first", "last"] | None:
+        """How the file wants the states of a text pooled, if it says so."""
+
+    @property
+    def threads(self) -> int:
+        """Threads that compute."""
+
+    @property
+    def isa(self) -> str:
+        """Instruction set of the kernels."""
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes reserved; the system gives them as they are needed."""
+
+    def embed(self, texts: Sequence[Sequence[int]], pooling: str) -> list[list[list[float]]]:
+        """The states of each text: one row per token (`none`), or one row (`mean`, `first`, `last`); not normalized.
+
+        Texts go through the model together, and see nothing of each other.
+
+        Raises:
+            ContextFull: if a text has more tokens than the model may read.
+            InvalidArgument: if a text is empty, a token not in the vocabulary, or the pooling unknown.
+        """
 
 @final
 class Session:

@@ -78,7 +78,7 @@ class Llama(Vocabulary, LowLevel, Embedding, Conveniences):
         n_ctx: tokens that prompt and answer may have together; 0 is what the model was trained for.
         n_batch: prompt tokens evaluated at once, at most n_ctx.
         n_threads: how many threads to use; more than can run is clamped. Chosen where not given.
-        pooling_type: how `embed` makes one vector of a text: 0 not at all, 1 mean, 2 first, 3 last.
+        pooling_type: how `embed` makes one vector of a text: -1 as the file says, 0 not, 1 mean, 2 first, 3 last.
         logits_all: allow log-probabilities, and `scores`.
         embedding: allow `embed`.
         last_n_tokens_size: tokens of the answer that the penalties look back on.
@@ -161,7 +161,6 @@ class Llama(Vocabulary, LowLevel, Embedding, Conveniences):
         self._seed = first_seed(seed)
         self._logits_all = logits_all
         self._embedding = embedding
-        self._pooling_type = max(pooling_type, 0)
         self.last_n_tokens_size = last_n_tokens_size
         self.verbose = verbose
         self.model_path = model_path
@@ -187,6 +186,7 @@ class Llama(Vocabulary, LowLevel, Embedding, Conveniences):
         except (ModelFileError, SystemRefused, UnsupportedError) as error:
             raise opening_error(error, model_path, config.lora) from error
         self._context_length = n_ctx if self._engine is None else self._engine.context_length
+        self._pooling_type = embeddings.resolved(pooling_type, self._engine)
         self.n_batch = min(config.batch, self._context_length)
         self._file_metadata = metadata
         self.metadata = {key: _as_text(value) for key, value in metadata.items()}

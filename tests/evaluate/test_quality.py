@@ -149,7 +149,18 @@ def test_weights_that_are_not_finite_are_found(opened: Open, story_model: Path, 
         measure([opened(tmp_path / "broken.gguf")], None, TEXT.read_bytes())
 
 
-def test_what_the_core_does_not_run_is_refused_without_a_wrong_hint(vocabularies: Path) -> None:
+def test_what_the_core_does_not_run_is_refused_without_a_wrong_hint(story_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "other.gguf"
+    path.write_bytes(story_model.read_bytes().replace(b"llama", b"lmaal"))
     with pytest.raises(UnsupportedError) as caught:
-        open_to_evaluate(vocabularies / "ggml-vocab-bert-bge.gguf", EngineConfig(), 64)
+        open_to_evaluate(path, EngineConfig(), 64)
     assert caught.value.hint == "what the core does not run cannot be measured"
+
+
+def test_a_model_that_makes_embeddings_cannot_be_measured(tmp_path: Path) -> None:
+    pytest.importorskip("gguf")
+    from random_model.encoder import EncoderShape, write_encoder
+
+    write_encoder(tmp_path / "encoder.gguf", EncoderShape("bert"), "f32", 1)
+    with pytest.raises(UnsupportedError, match="embeddings"):
+        open_to_evaluate(tmp_path / "encoder.gguf", EngineConfig(), 64)

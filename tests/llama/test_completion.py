@@ -229,10 +229,11 @@ def test_what_is_no_file_is_a_value_error_that_says_what_it_is(path: Path) -> No
 
 
 def test_a_model_that_no_engine_runs_is_a_value_error_and_unsupported(
-    vocabularies: Path, monkeypatch: pytest.MonkeyPatch
+    story_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGEWISE_ENGINE", "native")
-    path = vocabularies / "ggml-vocab-bert-bge.gguf"
+    path = tmp_path / "other.gguf"
+    path.write_bytes(story_model.read_bytes().replace(b"llama", b"lmaal"))
     with pytest.raises(UnsupportedError, match=f"^Failed to load model from file: {re.escape(str(path))}") as caught:
         Llama(model_path=str(path))
     assert isinstance(caught.value, ValueError)

@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
+use edgewise_core::embedding::{Embedder, EmbedderOptions, Pooling};
 use edgewise_core::formats;
 use edgewise_core::gguf::{Gguf, Tensor, Value};
+use edgewise_core::model::encoder::Encoder;
 use edgewise_core::model::{Adapter, Model};
 use edgewise_core::session::{Logits, Session, SessionOptions};
 use edgewise_core::tokenizer::Tokenizer;
@@ -34,6 +36,9 @@ fuzz_target!(|bytes: &[u8]| {
         tokenizer.decode(&tokens, true);
     }
     let gguf = Arc::new(gguf);
+    if let Ok(encoder) = Encoder::load(Arc::clone(&gguf)) {
+        embed(Arc::new(encoder));
+    }
     let adapter = Adapter { name: "adapter".to_owned(), gguf: Arc::clone(&gguf), scale: 0.5 };
     let sound = Gguf::from_bytes(attacks::model::sound_bytes()).expect("a sound model");
     for model in [Model::load(gguf), Model::load_adapted(Arc::new(sound), vec![adapter])].into_iter().flatten() {
@@ -60,6 +65,17 @@ fn dequantize_first_row(gguf: &Gguf, tensor: &Tensor) {
         let mut row = vec![0.0; tensor.columns()];
         formats::dequantize(tensor.format, &gguf.bytes(tensor)[..row_bytes], &mut row).expect("sizes fit");
     }
+}
+
+/// Two texts through an encoder: any numbers may come out, as many as the width says.
+fn embed(encoder: Arc<Encoder>) {
+    let (width, last) = (encoder.config().embedding_length, (encoder.config().vocabulary_size - 1) as u32);
+    let options = EmbedderOptions { context_length: 4, batch: 4, ..EmbedderOptions::default() };
+    let Ok(mut embedder) = Embedder::new(encoder, options) else { return };
+    let context_length = embedder.options().context_length;
+    let texts: [&[u32]; 2] = [&[0], &[0, last, last][..3.min(context_length)]];
+    let vectors = embedder.embed(&texts, Pooling::Mean, &|| false).expect("tokens of the vocabulary");
+    assert!(vectors.len() == 2 && vectors.iter().all(|vector| vector.len() == width));
 }
 
 /// Two tokens through a session: any numbers may come out, as many as there are tokens in the vocabulary.

@@ -1,4 +1,4 @@
-//! Any vocabulary of either kind with any text: every token is in the vocabulary, and where the vocabulary has all bytes,
+//! Any vocabulary of any kind with any text: every token is in the vocabulary, and where the vocabulary has all bytes,
 //! decoding gives the text back.
 
 #![no_main]
@@ -36,6 +36,7 @@ const PRE_TOKENIZERS: [&str; 20] = [
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
     is_byte_level: bool,
+    is_word_piece: bool,
     has_all_bytes: bool,
     pre_tokenizer: u8,
     tokens: Vec<(&'a [u8], i8, u8)>,
@@ -130,7 +131,11 @@ fn spell(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn writer(input: &Input, vocabulary: &Vocabulary) -> Writer {
-    let model = if input.is_byte_level { "gpt2" } else { "llama" };
+    let model = match (input.is_word_piece, input.is_byte_level) {
+        (true, _) => "bert",
+        (false, true) => "gpt2",
+        (false, false) => "llama",
+    };
     Writer::new()
         .set("tokenizer.ggml.model", model)
         .set("tokenizer.ggml.pre", pre_tokenizer(input))
@@ -138,6 +143,9 @@ fn writer(input: &Input, vocabulary: &Vocabulary) -> Writer {
         .set("tokenizer.ggml.scores", &vocabulary.scores[..])
         .set("tokenizer.ggml.token_type", &vocabulary.kinds[..])
         .set("tokenizer.ggml.merges", vocabulary.merges.iter().collect::<WriterValue>())
+        .set("tokenizer.ggml.unknown_token_id", 0_u32)
+        .set("tokenizer.ggml.cls_token_id", 0_u32)
+        .set("tokenizer.ggml.seperator_token_id", 0_u32)
         .set("tokenizer.ggml.add_space_prefix", input.add_space_prefix)
         .set("tokenizer.ggml.add_bos_token", input.add_bos)
 }
@@ -148,7 +156,8 @@ fn pre_tokenizer(input: &Input) -> &'static str {
 
 /// Whether the text survives by rule: it is UTF-8, holds no sign that means a blank, and all tokens are plain text.
 fn is_plain(input: &Input, vocabulary: &Vocabulary) -> bool {
-    std::str::from_utf8(input.text).is_ok_and(|text| !text.contains('\u{2581}'))
+    !input.is_word_piece
+        && std::str::from_utf8(input.text).is_ok_and(|text| !text.contains('\u{2581}'))
         && vocabulary.kinds.iter().all(|kind| matches!(kind, 1 | 2 | 3 | 6))
         && input.tokens.iter().all(|(_, _, kind)| kind % 8 == 1 && kind & 8 == 0)
         && if input.is_byte_level { pre_tokenizer(input) != "gemma4" } else { !input.add_space_prefix } // spells otherwise

@@ -1,4 +1,4 @@
-//! Causal attention over the cache: grouped queries, sliding windows, soft caps; decode and prefill in one text.
+//! Attention over the cache, causal or not: grouped queries, sliding windows, soft caps; decode and prefill in one text.
 //!
 //! A tile is the query heads of one key-value head for a few tokens of one sequence; keys and values are read once per
 //! tile. Scores of 256 positions at a time go through an online softmax, so memory does not grow with the context. With
@@ -35,6 +35,8 @@ pub(crate) struct Attention<'a> {
     pub(crate) head_length: usize,
     /// Query heads per key-value head.
     pub(crate) group: usize,
+    /// Tokens see none behind them; otherwise all of their segment.
+    pub(crate) is_causal: bool,
     /// How many positions a token sees, itself included.
     pub(crate) window: Option<usize>,
     pub(crate) scale: f32,
@@ -57,6 +59,11 @@ impl Attention<'_> {
         self.window.map_or(0, |window| (position + 1).saturating_sub(window))
     }
 
+    /// Behind the last position that the token at `position` sees.
+    fn end(&self, segment: &Segment, position: usize) -> usize {
+        if self.is_causal { position + 1 } else { segment.first + segment.tokens }
+    }
+
     fn tile_tokens(&self) -> usize {
         (TILE_ROWS / self.group).max(1)
     }
@@ -74,7 +81,7 @@ impl Attention<'_> {
             let is_split = segment.tokens <= FEW_TOKENS && self.heads.len() < 4 * threads;
             for first in (0..segment.tokens).step_by(self.tile_tokens()) {
                 let tokens = self.tile_tokens().min(segment.tokens - first);
-                let end = segment.first + first + tokens;
+                let end = self.end(segment, segment.first + first + tokens - 1);
                 let start = self.start(segment.first + first) / BLOCK * BLOCK;
                 let count = if is_split { end.div_ceil(PART) - start / PART } else { 1 };
                 for head in 0..self.heads.len() {

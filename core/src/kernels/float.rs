@@ -105,6 +105,11 @@ pub fn gated(isa: Isa, bend: Gate, gate: &mut [f32], up: &[f32]) {
     isa.run(Gated { bend, gate, up });
 }
 
+/// `x = bend(x)`: what the down projection of a feed-forward network without a gate reads.
+pub fn activate(isa: Isa, bend: Gate, x: &mut [f32]) {
+    isa.run(Activate { bend, x });
+}
+
 struct RmsNorm<'a> {
     x: &'a [f32],
     weight: &'a [f32],
@@ -144,19 +149,40 @@ impl Kernel for Gated<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         for (gate, up) in self.gate.chunks_mut(LANES).zip(self.up.chunks(LANES)) {
-            let x = simd.load_partial(gate);
-            let argument = match self.bend {
-                Gate::Silu => x,
-                Gate::Gelu => {
-                    // (1 + tanh(y)) / 2 = sigmoid(2 y), and 2 sqrt(2 / pi) = 1.595769.
-                    let cubic = simd.mul_add(simd.mul(x, x), simd.splat(0.044_715), simd.splat(1.0));
-                    simd.mul(simd.mul(x, simd.splat(1.595_769)), cubic)
-                }
-            };
-            let bent = simd.mul(x, sigmoid(simd, argument));
+            let bent = bent(simd, self.bend, simd.load_partial(gate));
             simd.store_partial(simd.mul(bent, simd.load_partial(up)), gate);
         }
     }
+}
+
+struct Activate<'a> {
+    bend: Gate,
+    x: &'a mut [f32],
+}
+
+impl Kernel for Activate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for x in self.x.chunks_mut(LANES) {
+            simd.store_partial(bent(simd, self.bend, simd.load_partial(x)), x);
+        }
+    }
+}
+
+/// A vector of values, bent.
+#[inline(always)]
+fn bent<S: Simd>(simd: S, bend: Gate, x: S::F32) -> S::F32 {
+    let argument = match bend {
+        Gate::Silu => x,
+        Gate::Gelu => {
+            // (1 + tanh(y)) / 2 = sigmoid(2 y), and 2 sqrt(2 / pi) = 1.595769.
+            let cubic = simd.mul_add(simd.mul(x, x), simd.splat(0.044_715), simd.splat(1.0));
+            simd.mul(simd.mul(x, simd.splat(1.595_769)), cubic)
+        }
+    };
+    simd.mul(x, sigmoid(simd, argument))
 }
 
 #[cfg(test)]
@@ -251,6 +277,9 @@ mod tests {
                     gated(isa, bend, &mut out, &up);
                     let expected = gate.iter().zip(&up).map(|(&g, &u)| definition(f64::from(g)) * f64::from(u));
                     assert_close(&out, expected, isa);
+                    let mut out = gate.clone();
+                    activate(isa, bend, &mut out);
+                    assert_close(&out, gate.iter().map(|&g| definition(f64::from(g))), isa);
                 }
             }
         }

@@ -41,6 +41,48 @@ impl Kernel for NormInPlace<'_> {
     }
 }
 
+/// Replaces every row of `weight.len()` values by `(x - mean) / sqrt(variance + epsilon) * weight + bias`.
+///
+/// Source: Ba et al. 2016, arXiv 1607.06450.
+pub(crate) fn layer_norm(pool: &Pool, isa: Isa, x: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f32) {
+    rows(pool, x, weight.len(), &|_, x| isa.run(LayerNorm { x, weight, bias, epsilon }));
+}
+
+struct LayerNorm<'a> {
+    x: &'a mut [f32],
+    weight: &'a [f32],
+    bias: &'a [f32],
+    epsilon: f32,
+}
+
+impl Kernel for LayerNorm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let width = self.x.len() as f32;
+        let mut sum = simd.splat(0.0);
+        for x in self.x.chunks(LANES) {
+            sum = simd.add(sum, simd.load_partial(x));
+        }
+        let mean = simd.splat(simd.reduce_add(sum) / width);
+        for x in self.x.chunks_mut(LANES) {
+            simd.store_partial(simd.sub(simd.load_partial(x), mean), x);
+        }
+        let factor = simd.splat(1.0 / (float::dot(simd, self.x, self.x) / width + self.epsilon).sqrt());
+        for ((x, weight), bias) in self.x.chunks_mut(LANES).zip(self.weight.chunks(LANES)).zip(self.bias.chunks(LANES))
+        {
+            let scale = simd.mul(simd.load_partial(weight), factor);
+            simd.store_partial(simd.mul_add(simd.load_partial(x), scale, simd.load_partial(bias)), x);
+        }
+    }
+}
+
+/// Replaces every value by `bend(value)`, `columns` of them at a time.
+pub(crate) fn activate(pool: &Pool, isa: Isa, bend: Gate, x: &mut [f32], columns: usize) {
+    rows(pool, x, columns, &|_, x| float::activate(isa, bend, x));
+}
+
 /// Replaces `gate` by `bend(gate) * up`, both of `columns` values per row.
 pub(crate) fn gated(pool: &Pool, isa: Isa, bend: Gate, gate: &mut [f32], up: &[f32], columns: usize) {
     rows(pool, gate, columns, &|row, gate| float::gated(isa, bend, gate, &up[row * columns..][..columns]));
@@ -121,6 +163,29 @@ mod tests {
                 for (i, x) in x.iter().enumerate() {
                     let part = &out[i / width * width..][..width];
                     assert_eq!(in_place[i], part[i % width], "{} {x}", isa.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_layer_norm_is_its_formula_at_every_length() {
+        for isa in Isa::available() {
+            for (width, count) in [(1, 2), (15, 1), (16, 3), (384, 100)] {
+                let x: Vec<f32> = (0..width * count).map(|i| (i as f32 * 0.37).sin() * 3.0 + 2.0).collect();
+                let weight: Vec<f32> = (0..width).map(|i| 1.0 + i as f32 / 7.0).collect();
+                let bias: Vec<f32> = (0..width).map(|i| i as f32 / 5.0 - 1.0).collect();
+                let mut found = x.clone();
+                layer_norm(&Pool::new(2), isa, &mut found, &weight, &bias, 1e-5);
+                for (row, found) in x.chunks_exact(width).zip(found.chunks_exact(width)) {
+                    let mean = row.iter().map(|&x| f64::from(x)).sum::<f64>() / width as f64;
+                    let variance = row.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / width as f64;
+                    for (i, (&x, &found)) in row.iter().zip(found).enumerate() {
+                        let normed = (f64::from(x) - mean) / (variance + 1e-5).sqrt();
+                        let expected = normed * f64::from(weight[i]) + f64::from(bias[i]);
+                        let tolerance = 1e-4 * expected.abs().max(1.0);
+                        assert!((f64::from(found) - expected).abs() < tolerance, "{}: {found} {expected}", isa.name());
+                    }
                 }
             }
         }

@@ -11,11 +11,11 @@ use crate::kernels::float::Gate;
 use crate::kernels::rope::{Rope, RopeStyle};
 
 /// Layers, heads and widths beyond these are not models but attacks on the allocator.
-const MAX_BLOCKS: usize = 1024;
-const MAX_HEADS: usize = 1024;
-const MAX_HEAD_LENGTH: usize = 1024;
-const MAX_WIDTH: usize = 1 << 20;
-const MAX_CONTEXT: usize = 1 << 28;
+pub(super) const MAX_BLOCKS: usize = 1024;
+pub(super) const MAX_HEADS: usize = 1024;
+pub(super) const MAX_HEAD_LENGTH: usize = 1024;
+pub(super) const MAX_WIDTH: usize = 1 << 20;
+pub(super) const MAX_CONTEXT: usize = 1 << 28;
 
 /// The shape and constants of one model.
 #[derive(Clone, Debug, PartialEq)]
@@ -156,7 +156,7 @@ fn refuse_what_is_not_run(keys: &Keys) -> Result<()> {
 }
 
 /// Rotary frequencies and how they stretch beyond the context they were trained for.
-fn read_rope(keys: &Keys, style: RopeStyle, head_length: usize, context_length: usize) -> Result<Rope> {
+pub(super) fn read_rope(keys: &Keys, style: RopeStyle, head_length: usize, context_length: usize) -> Result<Rope> {
     let dimensions = keys.bounded("rope.dimension_count", MAX_HEAD_LENGTH)?.unwrap_or(head_length);
     if dimensions == 0 || dimensions > head_length || !dimensions.is_multiple_of(2) {
         return Err(keys.bad(

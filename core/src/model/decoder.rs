@@ -286,6 +286,7 @@ impl Decoder {
             heads: cache.layer(index),
             head_length: config.head_length,
             group: config.head_count / config.head_count_kv,
+            is_causal: true,
             window: config.windows[index],
             scale: config.attention_scale,
             soft_cap: config.attention_softcap,

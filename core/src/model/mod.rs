@@ -1,12 +1,13 @@
 //! Models: configuration, shape-checked weights, one file per architecture, and the KV cache.
 //!
 //! To add an architecture: one file that says what differs from the common decoder, and one line in the table of
-//! `architecture.rs`.
+//! `architecture.rs`. Models that make embeddings are in [`encoder`].
 
 mod adapter;
 mod architecture;
 mod config;
 mod decoder;
+pub mod encoder;
 mod gemma2;
 mod gemma3;
 pub(crate) mod importance;
@@ -70,6 +71,10 @@ impl Model {
         let name = metadata
             .str("general.architecture")?
             .ok_or_else(|| Error::model_file("metadata key \"general.architecture\" is missing"))?;
+        if encoder::Encoder::knows(name) {
+            let finding = "reads texts and makes embeddings; it has no next token";
+            return Err(Error::unsupported(format!("architecture \"{name}\" {finding}")));
+        }
         let architecture = Architecture::named(name)?;
         let mut config = Config::read(metadata, architecture)?;
         let mut weights = Weights::load(&gguf, architecture, &mut config)?;

@@ -141,7 +141,7 @@ impl Weights {
             },
             layers: (0..config.block_count).map(|i| file.layer(i, architecture, config)).collect::<Result<_>>()?,
         };
-        file.refuse_the_rest(architecture)?;
+        file.refuse_the_rest(architecture.name)?;
         Ok(weights)
     }
 }
@@ -156,7 +156,7 @@ impl Weights {
 }
 
 /// The tokenizer and the embedding must agree on how many tokens there are.
-fn check_vocabulary(gguf: &Gguf, rows: usize) -> Result<()> {
+pub(super) fn check_vocabulary(gguf: &Gguf, rows: usize) -> Result<()> {
     if rows == 0 {
         return Err(Error::model_file("tensor \"token_embd.weight\" has no rows: a vocabulary has tokens"));
     }
@@ -192,14 +192,14 @@ fn joined<T: ToString>(sizes: &[T]) -> String {
 }
 
 /// Looks tensors up and remembers which were asked for.
-struct Loader<'a> {
+pub(super) struct Loader<'a> {
     gguf: &'a Gguf,
     by_name: HashMap<&'a str, usize>,
     is_used: Vec<bool>,
 }
 
 impl<'a> Loader<'a> {
-    fn new(gguf: &'a Gguf) -> Self {
+    pub(super) fn new(gguf: &'a Gguf) -> Self {
         let tensors = gguf.tensors();
         let by_name = tensors.iter().enumerate().map(|(i, tensor)| (tensor.name.as_str(), i)).collect();
         Self { gguf, by_name, is_used: vec![false; tensors.len()] }
@@ -209,7 +209,7 @@ impl<'a> Loader<'a> {
         self.by_name.contains_key(name)
     }
 
-    fn require(&self, name: &str, what: &str) -> Result<&'a Tensor> {
+    pub(super) fn require(&self, name: &str, what: &str) -> Result<&'a Tensor> {
         let missing = || Error::model_file(format!("tensor \"{name}\" is missing: {what}"));
         self.by_name.get(name).map(|&i| &self.gguf.tensors()[i]).ok_or_else(missing)
     }
@@ -223,7 +223,7 @@ impl<'a> Loader<'a> {
         Ok(index)
     }
 
-    fn vector(&mut self, name: &str, length: usize) -> Result<Vec<f32>> {
+    pub(super) fn vector(&mut self, name: &str, length: usize) -> Result<Vec<f32>> {
         let index = self.find(name, &[length])?;
         let tensor = &self.gguf.tensors()[index];
         let mut values = memory::zeros(length, "small tensors")?;
@@ -236,7 +236,7 @@ impl<'a> Loader<'a> {
     }
 
     /// `name.weight`, and `name.bias` if it is there.
-    fn projection(&mut self, name: &str, columns: usize, rows: usize) -> Result<Projection> {
+    pub(super) fn projection(&mut self, name: &str, columns: usize, rows: usize) -> Result<Projection> {
         let tensor = self.find(&format!("{name}.weight"), &[columns, rows])?;
         let bias = self.optional_vector(&format!("{name}.bias"), rows)?;
         Ok(Projection { bias, ..Projection::new(tensor, rows, columns) })
@@ -264,17 +264,35 @@ impl<'a> Loader<'a> {
         out.try_into().map_err(|_| Error::model_file(format!("tensor \"{name}.weight\" has other parts")))
     }
 
+    /// Queries, keys and values of a layer, of so many rows, in one tensor or in three.
+    pub(super) fn heads(&mut self, layer: usize, columns: usize, rows: [usize; 3]) -> Result<[Projection; 3]> {
+        let name = |part: &str| format!("blk.{layer}.{part}");
+        let [queries, keys, values] = rows;
+        let parts = [(name("attn_q"), queries), (name("attn_k"), keys), (name("attn_v"), values)];
+        if self.has(&name("attn_qkv.weight")) {
+            return self.fused(&name("attn_qkv"), columns, &parts);
+        }
+        let [query, key, value] = parts.map(|(part, rows)| self.projection(&part, columns, rows));
+        Ok([query?, key?, value?])
+    }
+
+    /// The first row of a matrix with any number of rows, if it is there.
+    pub(super) fn first_row(&mut self, name: &str, columns: usize) -> Result<Option<Vec<f32>>> {
+        let Some(&index) = self.by_name.get(name) else { return Ok(None) };
+        let tensor = &self.gguf.tensors()[index];
+        require_shape(tensor, &[columns, tensor.rows().max(1)])?;
+        self.is_used[index] = true;
+        let mut values = memory::zeros(columns, "small tensors")?;
+        let row = &self.gguf.bytes(tensor)[..tensor.size_bytes() / tensor.rows().max(1)];
+        formats::dequantize(tensor.format, row, &mut values)?;
+        Ok(Some(values))
+    }
+
     fn layer(&mut self, index: usize, architecture: &Architecture, config: &Config) -> Result<Layer> {
         let name = |part: &str| format!("blk.{index}.{part}");
         let (width, inner) = (config.embedding_length, config.feed_forward_length);
         let (queries, keys) = (config.query_length(), config.key_length());
-        let sizes = [("attn_q", queries), ("attn_k", keys), ("attn_v", keys)];
-        let [query, key, value] = if self.has(&name("attn_qkv.weight")) {
-            self.fused(&name("attn_qkv"), width, &sizes.map(|(part, rows)| (name(part), rows)))?
-        } else {
-            let [query, key, value] = sizes.map(|(part, rows)| self.projection(&name(part), width, rows));
-            [query?, key?, value?]
-        };
+        let [query, key, value] = self.heads(index, width, [queries, keys, keys])?;
         let [gate, up] = if architecture.has_fused_gate {
             let parts = ["ffn_gate", "ffn_up_only"]; // names of biases that such files do not have
             self.fused(&name("ffn_up"), width, &parts.map(|part| (name(part), inner)))?
@@ -328,13 +346,13 @@ impl<'a> Loader<'a> {
     }
 
     /// A tensor that nobody asked for would change what the model computes.
-    fn refuse_the_rest(&self, architecture: &Architecture) -> Result<()> {
+    pub(super) fn refuse_the_rest(&self, architecture: &str) -> Result<()> {
         let Some(index) = self.is_used.iter().position(|used| !used) else { return Ok(()) };
         let name = quoted(&self.gguf.tensors()[index].name);
         let finding = if name.contains("_exps") || name.contains("ffn_gate_inp") {
             "belongs to a mixture of experts, which the core does not run".to_owned()
         } else {
-            format!("is not one that the core knows in architecture \"{}\"", architecture.name)
+            format!("is not one that the core knows in architecture \"{architecture}\"")
         };
         Err(Error::unsupported(format!("tensor {name} {finding}")).with_hint(BACKEND_HINT))
     }

@@ -1,12 +1,15 @@
 //! Tokenizers as GGUF files carry them.
 //!
-//! Two kinds run here: `llama` (`SentencePiece` BPE) and `gpt2` (byte-level BPE, with the pre-tokenizer that the file
-//! names). They give the tokens that llama.cpp gives. Where a file leaves something open:
+//! Three kinds run here: `llama` (`SentencePiece` BPE), `gpt2` (byte-level BPE, with the pre-tokenizer that the file names)
+//! and `bert` (`WordPiece`). They give the tokens that llama.cpp gives; where it departs from what a BERT was trained with,
+//! [`wordpiece`] does not follow. Where a file leaves something open:
 //! * No pre-tokenizer is ever guessed: a missing or unknown `tokenizer.ggml.pre` is an error.
 //! * Text is bytes. What is no UTF-8 becomes one U+FFFD per byte, except in `llama`, which has tokens for single bytes.
 //! * An id of -1 names no token; any other id beyond the vocabulary is an error.
 //! * Detokenizing never changes text: there is no "cleaning up" of blanks before punctuation.
 
+mod accents;
+mod accents_table;
 mod bpe;
 mod bytes;
 mod cased;
@@ -21,6 +24,7 @@ mod texts;
 mod unicode;
 mod unicode_table;
 mod vocabulary;
+mod wordpiece;
 mod words;
 
 pub use special::SpecialTokens;
@@ -33,6 +37,7 @@ use pre_tokenizer::{PreTokenizer, WholeWords};
 use spm::Spm;
 use texts::Texts;
 use vocabulary::{Spelling, Vocabulary, kind};
+use wordpiece::WordPiece;
 
 const BACKEND: &str = "the llama.cpp backend may know it: pip install edgewise[llamacpp], then engine=\"llamacpp\"";
 
@@ -40,6 +45,7 @@ const BACKEND: &str = "the llama.cpp backend may know it: pip install edgewise[l
 enum Model {
     Spm(Spm),
     Bpe(Bpe),
+    WordPiece(WordPiece),
 }
 
 /// Text to tokens and back.
@@ -63,6 +69,7 @@ impl Tokenizer {
             "llama" => Self::spm(metadata),
             "gpt2" => Self::bpe(metadata, metadata.str("tokenizer.ggml.pre")?),
             "gemma4" => Self::bpe(metadata, Some("gemma4")),
+            "bert" => Self::wordpiece(metadata),
             other => Err(Error::unsupported(format!("tokenizer {other:?} (tokenizer.ggml.model) is not known here"))
                 .with_hint(BACKEND)),
         }
@@ -99,6 +106,29 @@ impl Tokenizer {
         Ok(Self { add_bos, ..tokenizer })
     }
 
+    /// A text of BERT is `[CLS] text [SEP]`, whatever the file says of other tokens.
+    fn wordpiece(metadata: &Metadata) -> Result<Self> {
+        let mut vocabulary = Vocabulary::from_metadata(metadata, Spelling::EscapedBlanks)?;
+        let cls = special::named_id(metadata, "cls_token_id", vocabulary.len())?.or(Some(101));
+        let defaults = SpecialTokens {
+            bos: cls,
+            unk: Some(100),
+            sep: Some(102),
+            pad: Some(0),
+            mask: Some(103),
+            ..SpecialTokens::default()
+        };
+        let special = SpecialTokens::find(metadata, &mut vocabulary, defaults)?;
+        let ends = [("tokenizer.ggml.cls_token_id", special.bos), ("tokenizer.ggml.seperator_token_id", special.sep)];
+        if let Some((key, _)) = ends.into_iter().find(|(_, token)| token.is_none()) {
+            let rule = "texts are put between that token and another";
+            return Err(Error::model_file(format!("metadata {key:?} is missing; {rule}")));
+        }
+        let model = Model::WordPiece(WordPiece::from_metadata(metadata, special.unk)?);
+        let tokenizer = Self::new(metadata, model, vocabulary, special, true)?;
+        Ok(Self { add_bos: true, add_eos: false, add_space_prefix: true, ..tokenizer })
+    }
+
     fn new(
         metadata: &Metadata,
         model: Model,
@@ -121,7 +151,7 @@ impl Tokenizer {
 
     /// Tokens of `text`.
     ///
-    /// `add_special` adds the BOS and EOS tokens as the model wants them; `parse_special` reads control tokens that are
+    /// `add_special` adds the tokens around a text as the model wants them; `parse_special` reads control tokens that are
     /// spelled out in the text, such as `<|im_start|>`. User-defined tokens are always read.
     pub fn encode(&self, text: impl AsRef<[u8]>, add_special: bool, parse_special: bool) -> Vec<u32> {
         let text = text.as_ref();
@@ -139,14 +169,23 @@ impl Tokenizer {
                         spm.encode(&self.vocabulary, text, blank_first, &mut tokens);
                     }
                     Model::Bpe(bpe) => bpe.encode(&self.vocabulary, text, &mut tokens),
+                    Model::WordPiece(wordpiece) => wordpiece.encode(&self.vocabulary, text, &mut tokens),
                 },
             }
             after_special = matches!(fragment, Fragment::Token(_));
         }
-        if add_special && self.add_eos {
-            tokens.extend(self.special.eos);
+        if add_special {
+            tokens.extend(self.last());
         }
         tokens
+    }
+
+    /// The token that goes behind a text.
+    fn last(&self) -> Option<u32> {
+        match self.model {
+            Model::WordPiece(_) => self.special.sep,
+            _ => self.special.eos.filter(|_| self.add_eos),
+        }
     }
 
     /// Text of `tokens`, as bytes. Control tokens show only if `special`; the blank that encoding put first is taken away.

@@ -137,7 +137,7 @@ impl SpecialTokens {
 }
 
 /// The id that a key names; -1, as some converters write, names none.
-fn named_id(metadata: &Metadata, name: &str, tokens: usize) -> Result<Option<u32>> {
+pub(super) fn named_id(metadata: &Metadata, name: &str, tokens: usize) -> Result<Option<u32>> {
     let key = format!("tokenizer.ggml.{name}");
     let minus_one = |value: i128| value == -1 || value == i128::from(u32::MAX);
     if metadata.get(&key).and_then(Value::integer).is_some_and(minus_one) {

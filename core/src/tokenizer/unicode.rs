@@ -7,6 +7,8 @@ pub(super) const NUMBER: u8 = 2;
 pub(super) const MARK: u8 = 4;
 pub(super) const PUNCTUATION: u8 = 8;
 pub(super) const SYMBOL: u8 = 16;
+/// Control and format characters, and those for private use.
+pub(super) const CONTROL: u8 = 32;
 /// White space; its control characters carry both bits.
 pub(super) const SPACE: u8 = 64;
 
@@ -89,8 +91,6 @@ impl Symbol {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const CONTROL: u8 = 32;
 
     fn of(character: char) -> u8 {
         Symbol::new(character).class

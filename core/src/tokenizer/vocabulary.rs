@@ -106,6 +106,11 @@ impl Vocabulary {
         self.texts.len()
     }
 
+    /// Bytes of the longest text.
+    pub(super) fn longest(&self) -> usize {
+        self.longest
+    }
+
     /// The token that exactly these bytes of text are.
     pub(super) fn find(&self, key: &[u8]) -> Option<u32> {
         if key.len() > self.longest { None } else { self.index.find(&self.keys, key) }

@@ -8,6 +8,7 @@ from edgewise import _core
 from edgewise.cli.installed_models import HELP, installed
 from edgewise.cli.output import exact, print_json, shown, size
 from edgewise.engine import models
+from edgewise.engine.encoder import check_weights
 from edgewise.errors import EdgewiseError, InvalidArgument
 from edgewise.store.parameters import written
 
@@ -110,7 +111,7 @@ def _facts(file: _core.ModelFile, metadata: dict[str, object]) -> dict[str, Any]
 def _refusal(file: _core.ModelFile) -> str | None:
     """Why the core does not run this file; None if it does."""
     try:
-        _core.Model(file)
+        check_weights(file)
         _core.Tokenizer(file)
     except EdgewiseError as error:
         return str(error)

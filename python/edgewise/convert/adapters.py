@@ -10,12 +10,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgewise.convert.architectures import OUTPUT, Part
+from edgewise.convert.architectures import OUTPUT
 from edgewise.convert.conversion import Report
 from edgewise.convert.fields import read_json
 from edgewise.convert.lora import Adapter, LowRank, open_adapter
 from edgewise.convert.metadata import typed
 from edgewise.convert.model_config import ModelConfig, read_config
+from edgewise.convert.parts import Part
 from edgewise.convert.weights import in_pairs
 from edgewise.errors import InvalidArgument
 from edgewise.quantize.bands import Target, write
@@ -134,7 +135,7 @@ class _AdapterSource:
 
 def _parts(config: ModelConfig) -> dict[str, Part]:
     """Every matrix of the model by its key, under the name that it has in the file."""
-    found = {part.source: part for part in config.architecture.whole}
+    found = {part.source: part for part in (*config.architecture.front, *config.architecture.back)}
     if not config.is_tied:
         found[OUTPUT.source] = OUTPUT
     for block in range(config.block_count):

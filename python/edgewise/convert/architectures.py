@@ -1,72 +1,16 @@
 """The architectures that are converted: whose class they are, what their fields mean, how their tensors are called.
 
-A new one is a line in `ARCHITECTURES`. Sources: the configuration classes and models of transformers; the tensor names
-and keys of llama.cpp's loader.
+A new one is a line in `ARCHITECTURES`; those that make embeddings are in `encoders`. Sources: the configuration classes
+and models of transformers; the tensor names and keys of llama.cpp's loader.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
+from edgewise.convert.encoders import ENCODERS
+from edgewise.convert.parts import Architecture, Change, Part
 from edgewise.errors import UnsupportedError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-Change = Literal["none", "pairs", "add_one"]
-"""What happens to a tensor on its way: `pairs` reorders the rows of a head, `add_one` adds 1 to each value."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A tensor of a layer, or of the whole model.
-
-    Attributes:
-        source: name in the model folder, below its layer.
-        target: name in the GGUF file, below its block.
-        shape: rows first, each length by its name in `Sizes`; `query+2key` and `2inner` are fused matrices.
-        change: what happens to the values.
-        is_optional: whether the model may do without it.
-    """
-
-    source: str
-    target: str
-    shape: tuple[str, ...]
-    change: Change = "none"
-    is_optional: bool = False
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """One architecture of transformers, and what it is in GGUF.
-
-    Attributes:
-        classes: the model classes, as `architectures` in config.json names them.
-        name: as `general.architecture` names it.
-        activations: how the gate may be bent; all are one thing by several names.
-        layer: the tensors of a layer.
-        defaults: fields of config.json that are left out where they have these values.
-        norm_change: what happens to norms.
-        has_windows: whether some layers see a window of positions only, and the file can say so.
-    """
-
-    classes: tuple[str, ...]
-    name: str
-    activations: tuple[str, ...]
-    layer: tuple[Part, ...]
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    norm_change: Change = "none"
-    has_windows: bool = False
-
-    @property
-    def whole(self) -> tuple[Part, ...]:
-        """The tensors outside the layers, the output matrix aside."""
-        return (
-            Part("embed_tokens.weight", "token_embd.weight", ("vocabulary", "width")),
-            Part("norm.weight", "output_norm.weight", ("width",), self.norm_change),
-        )
-
 
 OUTPUT = Part("lm_head.weight", "output.weight", ("vocabulary", "width"))
 
@@ -214,4 +158,5 @@ ARCHITECTURES = (
         _norms() + _FUSED,
         {"rms_norm_eps": 1e-5, "max_position_embeddings": 4096},
     ),
+    *ENCODERS,
 )

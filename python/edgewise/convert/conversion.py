@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from edgewise import _core
+from edgewise.convert.encoders import folder_metadata
 from edgewise.convert.fields import read_json
 from edgewise.convert.lora import CONFIG as ADAPTER_CONFIG
 from edgewise.convert.lora import open_adapter
@@ -22,6 +23,7 @@ from edgewise.convert.sampling import sampling_metadata
 from edgewise.convert.source import FolderSource
 from edgewise.convert.vocabulary import tokenizer_metadata
 from edgewise.convert.weights import Weight, plan_weights
+from edgewise.engine.encoder import check_weights
 from edgewise.errors import EdgewiseError, InternalError, InvalidArgument, ModelFileError, UnsupportedError
 from edgewise.quantize.bands import Target, write
 from edgewise.quantize.mixes import Mix, named_mix
@@ -120,6 +122,11 @@ def convert_model(
         path = path or Path(f"{folder.resolve().name}-{mix.name}.gguf")
         metadata = _general(folder, options.name, config, weights, mix, strips=vocabulary.strips)
         metadata |= sampling_metadata(folder) | config.metadata | tokenizer
+        notes = [*config.notes]
+        if config.architecture.is_encoder:
+            own, said = folder_metadata(folder, config.architecture, config.sizes["types"])
+            metadata |= own
+            notes += said
         _check_tokenizer(metadata)
         threads = thread_count(options.threads)
         source = FolderSource(weights, checkpoint, threads, Merger(adapters, weights) if adapters else None)
@@ -132,7 +139,6 @@ def convert_model(
         except InvalidArgument as error:
             raise source.explained(error) from error
     _check_model(path)
-    notes = [*config.notes]
     if left_out:
         notes.append(f"{len(left_out)} tensors are no part of the text model and were left out, such as {left_out[0]}")
     if vocabulary.ignored:
@@ -184,7 +190,7 @@ def _check_tokenizer(metadata: Metadata) -> None:
 
 def _check_model(path: Path) -> None:
     try:
-        _core.Model(_core.ModelFile(path))
+        check_weights(_core.ModelFile(path))
     except EdgewiseError as error:
         path.unlink(missing_ok=True)
         raise InternalError(f"the converted file is not sound: {error.message}") from error

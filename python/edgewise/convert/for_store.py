@@ -1,4 +1,4 @@
-"""What the store has done by others: a model folder becomes a GGUF file, a GGUF file a smaller one; a new one is opened."""
+"""What others do for the store: make a GGUF file of a model folder, and a smaller one of that; open one that is new."""
 
 from __future__ import annotations
 

@@ -6,13 +6,15 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgewise.convert.architectures import Architecture, architecture_of
+from edgewise.convert.architectures import architecture_of
+from edgewise.convert.encoders import read_encoder
 from edgewise.convert.fields import Fields
 from edgewise.convert.rope import Rope, read_rope, window_base
 from edgewise.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from edgewise.convert.metadata import Metadata
+    from edgewise.convert.parts import Architecture
 
 # Layers of the models that scale queries by their embedding per head, as engines know them.
 _BLOCKS_27B = {"gemma2": 46, "gemma3": 62}
@@ -68,6 +70,19 @@ def read_config(values: dict[str, Any]) -> ModelConfig:
         )
     text = values.get("text_config")  # of models that also see
     config = Fields(text if isinstance(text, dict) else values, "config.json", architecture.defaults)
+    if architecture.is_encoder:
+        found = read_encoder(config, architecture)
+        return ModelConfig(
+            architecture,
+            found.sizes,
+            found.block_count,
+            found.head_count,
+            found.head_count,
+            True,
+            found.rope,
+            {f"{architecture.name}.{key}": value for key, value in found.metadata.items()},
+            [],
+        )
     block_count, width = config.whole("num_hidden_layers"), config.whole("hidden_size")
     head_count = config.whole("num_attention_heads")
     head_count_kv = config.whole("num_key_value_heads", head_count)

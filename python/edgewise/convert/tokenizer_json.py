@@ -62,20 +62,20 @@ def read_tokenizer(values: dict[str, Any]) -> TokenizerJson:
     # Old files do not name their model; only BPE has merges.
     kind = model.get("type") or ("BPE" if "merges" in model else None)
     if kind != "BPE" or not isinstance(model["vocab"], dict):
-        raise UnsupportedError(f"tokenizer.json: a {kind} tokenizer; byte-pair encodings are converted")
+        raise UnsupportedError(f"tokenizer.json: a {kind} tokenizer; byte-pair encodings and WordPiece are converted")
     for name in ("continuing_subword_prefix", "end_of_word_suffix"):
         if model.get(name):
             raise UnsupportedError(f'tokenizer.json: "{name}" is {model[name]!r:.20}, which GGUF files cannot say')
     tokens = model["vocab"]
     if not all(type(token) is int and token >= 0 for token in tokens.values()):
         raise ModelFileError('tokenizer.json: "vocab" has ids that are no whole numbers')
-    before, after = _template(values.get("post_processor"))
+    before, after = read_template(values.get("post_processor"))
     return TokenizerJson(
         "spm" if model.get("byte_fallback") else "bytes",
         tokens,
         [_merge(merge) for merge in model.get("merges") or []],
         model.get("unk_token"),
-        [_added(entry) for entry in values.get("added_tokens") or []],
+        [read_added(entry) for entry in values.get("added_tokens") or []],
         _adds_blank(values),
         before,
         after,
@@ -120,7 +120,12 @@ def _merge(entry: Any) -> tuple[str, str]:
     raise ModelFileError(f"tokenizer.json: {entry!r:.60} among the merges is no pair of texts")
 
 
-def _added(entry: Any) -> AddedToken:
+def read_added(entry: Any) -> AddedToken:
+    """An added token.
+
+    Raises:
+        ModelFileError: if the entry is malformed.
+    """
     match entry:
         case {"id": int(token), "content": str(text)} if token >= 0:
             return AddedToken(token, text, entry.get("special") is True, entry.get("rstrip") is True)
@@ -137,7 +142,7 @@ def _adds_blank(values: dict[str, Any]) -> bool:
     return False
 
 
-def _template(processor: Any) -> tuple[list[str] | None, list[str] | None]:
+def read_template(processor: Any) -> tuple[list[str] | None, list[str] | None]:
     """The special tokens before and after a text."""
     for step in _flat(processor, "processors"):
         single = step.get("single")

@@ -11,6 +11,7 @@ from edgewise.convert.fields import read_json, read_json_if_there
 from edgewise.convert.sentencepiece import read_model
 from edgewise.convert.special_tokens import special_metadata
 from edgewise.convert.tokenizer_json import BYTE, AddedToken, TokenizerJson, read_tokenizer, scores
+from edgewise.convert.wordpiece import WordPieceJson, is_wordpiece, read_wordpiece
 from edgewise.errors import ModelFileError, SystemRefused
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ def tokenizer_metadata(folder: Path, size: int, pre_tokenizer: str | None = None
 def _read(folder: Path, size: int, pre_tokenizer: str | None) -> Vocabulary:
     path, model_path = folder / "tokenizer.json", folder / "tokenizer.model"
     values = read_json(path) if path.exists() else None
+    if values is not None and is_wordpiece(values):
+        return _from_wordpiece(read_wordpiece(values), size)
     tokenizer = None if values is None else read_tokenizer(values)
     if values is not None and tokenizer is not None and tokenizer.kind == "bytes":
         return _from_bytes(tokenizer, size, pre_tokenizer or pre_tokenizers.name_of(values))
@@ -109,6 +112,23 @@ def _from_bytes(tokenizer: TokenizerJson, size: int, pre: str) -> Vocabulary:
     vocabulary.metadata["tokenizer.ggml.merges"] = [f"{left} {right}" for left, right in tokenizer.merges]
     _add(vocabulary, tokenizer.added)
     _take_template(vocabulary, tokenizer)
+    return vocabulary
+
+
+def _from_wordpiece(tokenizer: WordPieceJson, size: int) -> Vocabulary:
+    """WordPiece."""
+    vocabulary = _empty(size, {"tokenizer.ggml.model": "bert", "tokenizer.ggml.pre": "default"})
+    for text, token in tokenizer.tokens.items():
+        _put(vocabulary, token, text, TokenType.UNKNOWN if text == tokenizer.unknown else TokenType.NORMAL)
+    _add(vocabulary, tokenizer.added)
+    vocabulary.before, vocabulary.after = [tokenizer.first], [tokenizer.last]
+    ids = {role: tokenizer.tokens[getattr(tokenizer, role)] for role in ("first", "last", "unknown")}
+    vocabulary.special = {"bos": ids["first"], "sep": ids["last"], "unk": ids["unknown"]}
+    vocabulary.metadata |= {
+        "tokenizer.ggml.cls_token_id": ids["first"],
+        "tokenizer.ggml.normalizer.lowercase": tokenizer.lowercases,
+        "tokenizer.ggml.normalizer.strip_accents": tokenizer.strips_accents,
+    }
     return vocabulary
 
 

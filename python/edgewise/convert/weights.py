@@ -7,18 +7,15 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgewise.convert.architectures import OUTPUT, Change, Part
+from edgewise.convert.architectures import OUTPUT
 from edgewise.errors import ModelFileError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edgewise.convert.model_config import ModelConfig
+    from edgewise.convert.parts import Change, Part
     from edgewise.convert.safetensors import StoredTensor
-
-_EMBEDDING = "embed_tokens.weight"
-# What checkpoints hold beside the weights of the text model: frequencies that follow from the configuration, and eyes.
-_BESIDE = re.compile(r"(^|\.)(rotary_emb\.inv_freq|masked_bias|vision_tower\..*|multi_modal_projector\..*)$")
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,8 @@ def plan_weights(config: ModelConfig, tensors: Mapping[str, StoredTensor]) -> tu
         ModelFileError: if a tensor is missing, or has another shape than the configuration says.
         UnsupportedError: if there are tensors that the architecture does not have.
     """
-    prefix = _prefix_of_text_model(tensors)
+    architecture = config.architecture
+    prefix = _prefix_of_text_model(tensors, architecture.front[0].source)
     used: set[str] = set()
 
     def take(part: Part, name: str, target: str) -> Weight | None:
@@ -84,13 +82,13 @@ def plan_weights(config: ModelConfig, tensors: Mapping[str, StoredTensor]) -> tu
         key = name.removeprefix(prefix)
         return Weight(target, shape[::-1], tensor, (), part.change, config.sizes["head"], key)
 
-    embedding, norm = config.architecture.whole
-    weights = [take(embedding, prefix + embedding.source, embedding.target)]
+    weights = [take(part, prefix + part.source, part.target) for part in architecture.front]
     weights += [Weight(name, (len(values),), None, tuple(values)) for name, values in config.rope.factors.items()]
     for block in range(config.block_count):
-        for part in config.architecture.layer:
-            weights.append(take(part, f"{prefix}layers.{block}.{part.source}", f"blk.{block}.{part.target}"))
-    weights.append(take(norm, prefix + norm.source, norm.target))
+        for part in architecture.layer:
+            name = f"{prefix}{architecture.layers}.{block}.{part.source}"
+            weights.append(take(part, name, f"blk.{block}.{part.target}"))
+    weights += [take(part, prefix + part.source, part.target) for part in architecture.back]
     heads = [name for name in tensors if name == OUTPUT.source or name.endswith(f".{OUTPUT.source}")]
     if config.is_tied:
         used.update(heads)
@@ -98,8 +96,8 @@ def plan_weights(config: ModelConfig, tensors: Mapping[str, StoredTensor]) -> tu
         weights.append(take(OUTPUT, heads[0] if len(heads) == 1 else OUTPUT.source, OUTPUT.target))
     rest = [name for name in tensors if name not in used]
     for name in rest:
-        if not _BESIDE.search(name):
-            raise UnsupportedError(f'tensor "{name}" is not one that {config.architecture.classes[0]} has')
+        if not re.search(architecture.beside, name):
+            raise UnsupportedError(f'tensor "{name}" is not one that {architecture.classes[0]} has')
     return [weight for weight in weights if weight is not None], [name for name in rest if "inv_freq" not in name]
 
 
@@ -115,10 +113,10 @@ def in_pairs(rows: bytes, row_bytes: int, head_length: int) -> bytes:
     return bytes(found)
 
 
-def _prefix_of_text_model(tensors: Mapping[str, StoredTensor]) -> str:
+def _prefix_of_text_model(tensors: Mapping[str, StoredTensor], embedding: str) -> str:
     """What stands before the names of the text model: `model.`, or more where the model also sees."""
-    names = [name for name in tensors if name == _EMBEDDING or name.endswith(f".{_EMBEDDING}")]
+    names = [name for name in tensors if name == embedding or name.endswith(f".{embedding}")]
     if len(names) != 1:
         finding = f"there are {len(names)} of them" if names else "it is missing"
-        raise ModelFileError(f'the weights have one tensor "model.{_EMBEDDING}": {finding}')
-    return names[0].removesuffix(_EMBEDDING)
+        raise ModelFileError(f'the weights have one tensor "model.{embedding}": {finding}')
+    return names[0].removesuffix(embedding)

@@ -29,6 +29,14 @@ def pooling_name(pooling_type: int) -> str:
     return POOLING[pooling_type]
 
 
+def resolved(pooling_type: int, engine: Engine | None) -> int:
+    """The number of the pooling in use: -1 leaves it to the file, and where that says nothing there is none."""
+    if pooling_type >= 0:
+        return pooling_type
+    own = engine.default_pooling if isinstance(engine, NativeEngine) else None
+    return next((number for number, name in POOLING.items() if number >= 0 and name == own), 0)
+
+
 def embed(
     engine: NativeEngine, texts: list[str], *, pooling: str, batch: int, normalize: bool, truncate: bool
 ) -> tuple[list[list[Vector]], int]:
@@ -37,18 +45,16 @@ def embed(
     Raises:
         InvalidArgument: if a text has more tokens than `batch` and may not be cut.
     """
-    vectors: list[list[Vector]] = []
-    total = 0
-    for text in texts:
-        tokens = engine.tokenize(text)
-        tokens = tokens[:batch] if truncate else tokens
-        total += len(tokens)
-        if len(tokens) > batch:
-            raise InvalidArgument(f"Requested tokens ({len(tokens)}) exceed batch size of {batch}")
-        with engine.exclusive() as session:
-            rows = session.embed(tokens, pooling)
-        vectors.append([_unit(row) for row in rows] if normalize else rows)
-    return vectors, total
+    token_lists = [engine.tokenize(text) for text in texts]
+    if truncate:
+        token_lists = [tokens[:batch] for tokens in token_lists]
+    longest = max(map(len, token_lists), default=0)
+    if longest > batch:
+        raise InvalidArgument(f"Requested tokens ({longest}) exceed batch size of {batch}")
+    vectors = engine.embed(token_lists, pooling)
+    if normalize:
+        vectors = [[_unit(row) for row in rows] for rows in vectors]
+    return vectors, sum(map(len, token_lists))
 
 
 def embeddings(vectors: list[list[Vector]], total: int, model: str, *, is_pooled: bool) -> Embeddings:

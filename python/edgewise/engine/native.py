@@ -6,17 +6,18 @@ import time
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from edgewise import _core
 from edgewise.background import Background
 from edgewise.config import LARGEST
 from edgewise.engine.answer import Answer
 from edgewise.engine.draft_model import DraftModel, open_draft_model
+from edgewise.engine.encoder import open_encoder
 from edgewise.engine.prompt_cache import PromptCache
 from edgewise.engine.protocol import Engine, GenerateOptions
 from edgewise.engine.turns import Turns
-from edgewise.errors import ContextFull, InvalidArgument
+from edgewise.errors import ContextFull, InvalidArgument, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class NativeEngine(Engine):
-    """A model in the core.
+    """A model in the core. One that makes embeddings only, an encoder, has no session: what needs one is refused.
 
     Args:
         path: a GGUF file.
@@ -46,27 +47,27 @@ class NativeEngine(Engine):
         started = time.perf_counter()
         self._path = path
         self._file = _core.ModelFile(str(path))
-        self.model = _core.Model(self._file, adapters=[(path, float(scale)) for path, scale in config.lora])
         tokenizer = Background(lambda: _core.Tokenizer(self._file))
-        self._session: _core.Session | None = _core.Session(
-            self.model,
-            context_length=config.context_for(self.model.context_length),
-            batch=config.batch,
-            key_format=config.key_format,
-            value_format=config.value_format,
-            isa=config.isa,
-            threads=min(config.threads, LARGEST),
-            sequences=config.sequences,
-        )
+        self._encoder = open_encoder(self._file, config)
+        self._session: _core.Session | None = None
+        self.model: _core.Model | _core.Encoder
+        if self._encoder is None:
+            self.model = _core.Model(self._file, adapters=[(path, float(scale)) for path, scale in config.lora])
+            self._session = _open_session(self.model, config)
+        else:
+            self.model = self._encoder
+        self.is_encoder = self._encoder is not None
         self.tokenizer = tokenizer.result()
         self._prompt_cache: PromptCache | None = None
-        if config.prompt_cache_bytes != 0:
+        if config.prompt_cache_bytes != 0 and not self.is_encoder:
             self.cache_prompts(config.prompt_folder(), config.prompt_cache_bytes)
         self._turns = Turns()
         self._controller: _core.Controller | None = None
         self._make_drafter: Callable[[], Drafter] | None = None
         self._draft_engine: NativeEngine | None = None
-        if config.draft == "ngram":
+        if self.is_encoder:
+            pass  # nothing to guess
+        elif config.draft == "ngram":
             self._controller = _core.Controller()
         elif config.draft != "off":
             draft_engine = self._draft_engine = open_draft_model(config.draft, self, config)
@@ -90,8 +91,8 @@ class NativeEngine(Engine):
 
     @property
     def context_length(self) -> int:
-        """Tokens that prompt and answer may have together."""
-        return self.session.context_length
+        """Tokens that prompt and answer may have together, or a text that is embedded."""
+        return self.model.context_length if self.is_encoder else self.session.context_length
 
     @property
     def vocabulary_size(self) -> int:
@@ -104,10 +105,52 @@ class NativeEngine(Engine):
 
         Raises:
             InvalidArgument: if the engine is closed.
+            UnsupportedError: if the model is an encoder.
         """
+        self.check_generates()
         if self._session is None:
             raise InvalidArgument("the engine is closed")
         return self._session
+
+    def check_generates(self) -> None:
+        """Raises UnsupportedError if the model is an encoder."""
+        if self.is_encoder:
+            raise UnsupportedError(
+                f"{self._path.name} makes embeddings only: architecture {self.model.architecture} generates no text",
+                hint="embed texts with it, or open a model that generates",
+            )
+
+    @property
+    def default_pooling(self) -> Literal["none", "mean", "first", "last"] | None:
+        """How the file wants the states of a text pooled, if it says so."""
+        return None if self._encoder is None else self._encoder.pooling
+
+    def embed(self, texts: Sequence[Sequence[int]], pooling: str | None = None) -> list[list[list[float]]]:
+        """The final hidden states of each text, not normalized; an encoder takes many short texts at once.
+
+        Args:
+            texts: token ids; at least one each.
+            pooling: `mean` of all tokens, the `first` or the `last` alone, or `none` for a row per token; None for what
+                the file says, and for the mean if it does not.
+
+        Returns:
+            For each text its rows: one, or with `none` as many as tokens.
+
+        Raises:
+            ContextFull: if a text has more tokens than the context.
+            InvalidArgument: if a text is empty, a token not in the vocabulary, or the pooling unknown.
+        """
+        pooling = pooling or self.default_pooling or "mean"
+        who = object()
+        self._turns.take(who)
+        try:
+            if not self.is_encoder:
+                return [self.session.embed(text, pooling) for text in texts]
+            if self._encoder is None:
+                raise InvalidArgument("the engine is closed")
+            return self._encoder.embed(texts, pooling)
+        finally:
+            self._turns.leave(who)
 
     @property
     def turns(self) -> Turns:
@@ -189,6 +232,7 @@ class NativeEngine(Engine):
         Raises:
             ContextFull: if the prompt leaves no room for an answer.
             InvalidArgument: if the prompt is empty or a token id is not in the vocabulary.
+            UnsupportedError: if the model is an encoder.
         """
         options = options or GenerateOptions()
         tokens = self.tokenize(prompt, parse_special=True) if isinstance(prompt, str) else list(prompt)
@@ -201,11 +245,13 @@ class NativeEngine(Engine):
         Raises:
             ContextFull: if it does not.
             InvalidArgument: if it is empty.
+            UnsupportedError: if the model is an encoder, which continues nothing.
         """
+        longest = self.session.context_length
         if not tokens:
             raise InvalidArgument("the prompt has no tokens", hint="this model adds none of its own to an empty text")
-        if len(tokens) >= self.context_length:
-            raise ContextFull(f"Requested tokens ({len(tokens)}) exceed context window of {self.context_length}")
+        if len(tokens) >= longest:
+            raise ContextFull(f"Requested tokens ({len(tokens)}) exceed context window of {longest}")
 
     @contextmanager
     def exclusive(self) -> Iterator[_core.Session]:
@@ -219,7 +265,12 @@ class NativeEngine(Engine):
 
     def close(self) -> None:
         """Gives the memory back once no answer is being computed."""
-        if self._session is not None:
+        if self._encoder is not None:
+            who = object()
+            self._turns.take(who)
+            self._encoder = None
+            self._turns.leave(who)
+        elif self._session is not None:
             with self.exclusive():
                 self._session = None
             if self._prompt_cache is not None:
@@ -234,3 +285,16 @@ class NativeEngine(Engine):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _open_session(model: _core.Model, config: EngineConfig) -> _core.Session:
+    return _core.Session(
+        model,
+        context_length=config.context_for(model.context_length),
+        batch=config.batch,
+        key_format=config.key_format,
+        value_format=config.value_format,
+        isa=config.isa,
+        threads=min(config.threads, LARGEST),
+        sequences=config.sequences,
+    )

@@ -56,11 +56,15 @@ def open_to_evaluate(path: Path, config: EngineConfig, context: int) -> NativeEn
         UnsupportedError: if the core does not run it; the llama.cpp backend shows no logits of whole chunks.
     """
     try:
-        return NativeEngine(
+        engine = NativeEngine(
             path, replace(config, context_length=context, draft="off", prompt_cache_bytes=0, sequences=1)
         )
     except UnsupportedError as error:
         raise UnsupportedError(error.message, hint="what the core does not run cannot be measured") from error
+    if engine.is_encoder:
+        engine.close()
+        raise UnsupportedError(f"{path} makes embeddings only: it predicts no text that could be measured")
+    return engine
 
 
 def measure(

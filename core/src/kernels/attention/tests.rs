@@ -8,6 +8,7 @@ struct Case {
     /// Positions before the tokens that attend.
     past: usize,
     tokens: usize,
+    is_causal: bool,
     window: Option<usize>,
     soft_cap: Option<f32>,
 }
@@ -27,7 +28,8 @@ fn expected(case: &Case, queries: &[f32], keys: &[f32], values: &[f32], scale: f
             let query = &queries[(token * case.heads * case.group + head) * length..][..length];
             let at =
                 |x: &[f32], position: usize, i: usize| f64::from(x[position * width + head / case.group * length + i]);
-            let weights: Vec<f64> = (start..=position)
+            let end = if case.is_causal { position + 1 } else { case.past + case.tokens };
+            let weights: Vec<f64> = (start..end)
                 .map(|position| {
                     let score: f64 = (0..length).map(|i| f64::from(query[i]) * at(keys, position, i)).sum();
                     let score = score * f64::from(scale);
@@ -64,6 +66,7 @@ fn check(case: &Case, format: CacheFormat, isa: Isa, threads: usize, tolerance: 
         heads: cache.layer(0),
         head_length: case.length,
         group: case.group,
+        is_causal: case.is_causal,
         window: case.window,
         scale,
         soft_cap: case.soft_cap,
@@ -76,7 +79,8 @@ fn check(case: &Case, format: CacheFormat, isa: Isa, threads: usize, tolerance: 
     }
 }
 
-const SMALL: Case = Case { heads: 2, group: 3, length: 8, past: 5, tokens: 4, window: None, soft_cap: None };
+const SMALL: Case =
+    Case { heads: 2, group: 3, length: 8, past: 5, tokens: 4, is_causal: true, window: None, soft_cap: None };
 
 #[test]
 fn it_computes_the_formula_on_every_instruction_set_and_cache_format() {
@@ -121,6 +125,19 @@ fn a_window_hides_older_positions() {
 fn groups_larger_than_a_tile_and_single_heads_work() {
     for group in [1, 2, 5, 16, 70] {
         check(&Case { group, tokens: 9, ..SMALL }, CacheFormat::F32, Isa::detect(), 2, 1e-5);
+    }
+}
+
+#[test]
+fn without_causality_every_token_sees_its_whole_segment() {
+    for tokens in [1, 2, 8, 9, 31, 33, 64, 65, 300, 1100] {
+        for threads in [1, 4] {
+            let case = Case { past: 0, tokens, group: 1, is_causal: false, ..SMALL };
+            check(&case, CacheFormat::F32, Isa::detect(), threads, 1e-5);
+        }
+    }
+    for isa in Isa::available() {
+        check(&Case { past: 7, tokens: 70, is_causal: false, ..SMALL }, CacheFormat::F32, isa, 2, 1e-5);
     }
 }
 

@@ -71,7 +71,7 @@ impl<'b> Kernel for TileKernel<'_, 'b> {
                 }
                 let position = first + r / group;
                 let hidden = attention.start(position).saturating_sub(span).min(scores.len());
-                let seen = (position + 1).min(end).saturating_sub(span).min(scores.len());
+                let seen = attention.end(&segment, position).min(end).saturating_sub(span).min(scores.len());
                 scores[..hidden].fill(f32::NEG_INFINITY);
                 scores[seen..].fill(f32::NEG_INFINITY);
                 let factor = weigh(simd, scores, &mut sums.largest[r], &mut sums.total[r]);

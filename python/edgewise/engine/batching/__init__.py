@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgewise.engine.batching.batch import Batch
-from edgewise.engine.batching.embedding import EmbedTicket, Pooling
+from edgewise.engine.batching.embedding import EmbedTicket
 from edgewise.engine.batching.interface import Batching
 from edgewise.engine.batching.scoring import Scores, ScoreTicket
 from edgewise.engine.batching.serial import SerialBatch
 from edgewise.engine.batching.stream import Stream
+from edgewise.engine.encoder import Pooling
 from edgewise.engine.native import NativeEngine
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from edgewise.config import require_number
 from edgewise.engine.batching.answering import AnswerJob
 from edgewise.engine.batching.embedding import EmbedJob
+from edgewise.engine.batching.encoding import EncodeJob, Passes
 from edgewise.engine.batching.interface import Batching
 from edgewise.engine.batching.scoring import ScoreJob
 from edgewise.engine.batching.stepping import Steps
@@ -17,8 +18,9 @@ from edgewise.errors import InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edgewise.engine.batching.embedding import EmbedTicket, Pooling
+    from edgewise.engine.batching.embedding import EmbedTicket
     from edgewise.engine.batching.scoring import ScoreTicket
+    from edgewise.engine.encoder import Pooling
     from edgewise.engine.native import NativeEngine
     from edgewise.engine.protocol import Constraint
 
@@ -34,7 +36,7 @@ class Batch(Batching):
     One thread steps; any thread may ask. First come, first served: the oldest `parallel` requests run, the others wait.
     Prompts are evaluated in portions, so that they delay a running answer's next token by at most about `stall_s`.
     Where the KV cache has no room for all, the youngest waits until there is. An answer that runs alone is guessed at
-    as by `engine.generate`.
+    as by `engine.generate`. A batch of an encoder embeds, texts of all requests in one pass, and does nothing else.
 
     The engine may be used beside it: steps take turns with `engine.generate`, which keeps its turn for a whole answer.
 
@@ -56,7 +58,10 @@ class Batch(Batching):
         if not stall_s > 0:
             raise InvalidArgument(f"stall_s must be above 0, got {stall_s}")
         self._engine = engine
-        self._start(Steps(engine, self._places, stall_s, LONGEST_CHUNK))
+        if engine.is_encoder:
+            self._start(Passes(engine, self._places, LONGEST_CHUNK))
+        else:
+            self._start(Steps(engine, self._places, stall_s, LONGEST_CHUNK))
 
     def submit(
         self,
@@ -84,6 +89,7 @@ class Batch(Batching):
         namespace: str = "",
     ) -> ScoreTicket:
         """See `Batching.score`."""
+        self._engine.check_generates()
         prefix = self._checked(prefix)
         tokens = [self._checked(one) for one in continuations]
         if not prefix or not tokens or not all(tokens):
@@ -93,14 +99,18 @@ class Batch(Batching):
         return self._ticket(job, job.ticket)
 
     def embed(
-        self, texts: Sequence[Sequence[int]], pooling: Pooling = "mean", *, deadline_s: float | None = None
+        self, texts: Sequence[Sequence[int]], pooling: Pooling | None = None, *, deadline_s: float | None = None
     ) -> EmbedTicket:
         """See `Batching.embed`."""
+        if pooling is None:
+            own = self._engine.default_pooling
+            pooling = "mean" if own is None or own == "none" else own
         if pooling not in ("mean", "last", "first"):
             raise InvalidArgument(f"pooling {pooling!r} is unknown", hint="known: mean, last, first")
         tokens = [self._checked(text) for text in texts]
         if not tokens or not all(tokens):
             raise InvalidArgument("an embedding needs texts of at least one token each")
         self._check_length(max(map(len, tokens)))
-        job = EmbedJob(tokens, pooling, deadline_s)
+        make = EncodeJob if self._engine.is_encoder else EmbedJob
+        job = make(tokens, pooling, deadline_s)
         return self._ticket(job, job.ticket)

@@ -11,9 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgewise import _core
+    from edgewise.engine.encoder import Pooling
     from edgewise.engine.native import NativeEngine
-
-Pooling = Literal["mean", "last", "first"]
 
 EmbedTicket = Future[list[list[float]]]
 """`result()` waits for a vector per text, `cancel()` stops the work within a step."""

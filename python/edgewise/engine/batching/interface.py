@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from edgewise.engine.batching.embedding import EmbedTicket, Pooling
+    from edgewise.engine.batching.embedding import EmbedTicket
     from edgewise.engine.batching.job import Job
     from edgewise.engine.batching.scoring import ScoreTicket
     from edgewise.engine.batching.stream import Stream
+    from edgewise.engine.encoder import Pooling
     from edgewise.engine.protocol import Constraint, Engine, GenerateOptions
 
 T = TypeVar("T")
@@ -131,13 +132,14 @@ class Batching(ABC):
 
     @abstractmethod
     def embed(
-        self, texts: Sequence[Sequence[int]], pooling: Pooling = "mean", *, deadline_s: float | None = None
+        self, texts: Sequence[Sequence[int]], pooling: Pooling | None = None, *, deadline_s: float | None = None
     ) -> EmbedTicket:
         """The texts as vectors: their final hidden states, pooled, not normalized. Never waits.
 
         Args:
             texts: token ids; at least one each.
-            pooling: `mean` of all tokens, or the `last` or the `first` alone.
+            pooling: `mean` of all tokens, or the `last` or the `first` alone; None for what the model's file says, and
+                for the mean if it says nothing.
             deadline_s: see `submit`.
 
         Raises:

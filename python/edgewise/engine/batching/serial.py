@@ -16,9 +16,10 @@ from edgewise.errors import InvalidArgument, UnsupportedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edgewise.engine.batching.embedding import EmbedTicket, Pooling
+    from edgewise.engine.batching.embedding import EmbedTicket
     from edgewise.engine.batching.places import Places
     from edgewise.engine.batching.scoring import ScoreTicket
+    from edgewise.engine.encoder import Pooling
     from edgewise.engine.protocol import Constraint, Engine, Generation
 
 NOTHING = Timings(0.0, 0.0, 0, 0, 0, 0.0, 0.0, 0)
@@ -71,7 +72,7 @@ class SerialBatch(Batching):
         raise UnsupportedError(f"the {self._name} engine gives no scores")
 
     def embed(
-        self, texts: Sequence[Sequence[int]], pooling: Pooling = "mean", *, deadline_s: float | None = None
+        self, texts: Sequence[Sequence[int]], pooling: Pooling | None = None, *, deadline_s: float | None = None
     ) -> EmbedTicket:
         """Not served: an `UnsupportedError`."""
         raise UnsupportedError(f"the {self._name} engine gives no embeddings")
