@@ -26,7 +26,7 @@ from edgewise.dropin.arguments import (
 from edgewise.dropin.caches import LlamaCache, LlamaDiskCache, LlamaRAMCache
 from edgewise.dropin.completion import Request, chunks, whole
 from edgewise.dropin.conveniences import Conveniences
-from edgewise.dropin.embedding import Embedding, pooling_name
+from edgewise.dropin.embedding import Embedding, pooling_name, resolved
 from edgewise.dropin.grammar import (
     Demands,
     LlamaGrammar,
@@ -186,7 +186,7 @@ class Llama(Vocabulary, LowLevel, Embedding, Conveniences):
         except (ModelFileError, SystemRefused, UnsupportedError) as error:
             raise opening_error(error, model_path, config.lora) from error
         self._context_length = n_ctx if self._engine is None else self._engine.context_length
-        self._pooling_type = embeddings.resolved(pooling_type, self._engine)
+        self._pooling_type = resolved(pooling_type, self._engine)
         self.n_batch = min(config.batch, self._context_length)
         self._file_metadata = metadata
         self.metadata = {key: _as_text(value) for key, value in metadata.items()}
