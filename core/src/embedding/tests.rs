@@ -52,11 +52,11 @@ fn texts_in_one_pass_get_what_each_gets_alone() {
 
 #[test]
 fn more_short_texts_than_a_pass_has_blocks_for_are_all_embedded() {
-    let texts = texts(&[1; 200]);
+    let texts = texts(&[1; 400]);
     for encoder in random_encoders() {
-        let mut embedder = embedder(&encoder, EmbedderOptions { batch: 100, ..EmbedderOptions::default() });
+        let mut embedder = embedder(&encoder, EmbedderOptions::default());
         let found = embedder.embed(&slices(&texts), Pooling::First, &never).unwrap();
-        assert_eq!(found.len(), 200);
+        assert_eq!(found.len(), 400);
         for (text, found) in texts.iter().zip(&found).step_by(37) {
             assert_close(found, &embedder.embed(&[text], Pooling::First, &never).unwrap()[0]);
         }

@@ -17,6 +17,8 @@ use crate::model::weights::Projection;
 const MAX_PRODUCT: usize = 1 << 33;
 /// What the float buffers of one chunk may take, in bytes.
 const MAX_BUFFERS: usize = 26 << 20;
+/// A pass has blocks for so many short texts at least, if it has as many tokens.
+const MOST_TEXTS: usize = 128;
 /// Chunks are no shorter than this, however large the model.
 const MIN_CHUNK: usize = 32;
 
@@ -54,7 +56,7 @@ impl Forward {
         let of_chunk = |columns: usize| memory::reserve(chunk * columns, "scratch");
         let (width, inner) = (config.embedding_length, config.feed_forward_length);
         // Each text begins a block, so that short ones take more positions than they have tokens.
-        let positions = tokens.saturating_mul(4).saturating_add(BLOCK);
+        let positions = tokens.saturating_add(BLOCK * tokens.min(MOST_TEXTS));
         Ok(Self {
             pool: Pool::new(threads),
             isa,
