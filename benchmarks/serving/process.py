@@ -32,9 +32,16 @@ class ServerProcess:
         models: what it offers.
         options: further arguments of `edgewise serve`.
         home: where installed models are; a folder that goes with the server, if None.
+        descriptors: how many it may have open; None for what this process may.
     """
 
-    def __init__(self, models: Sequence[str | Path], options: Sequence[str] = (), home: Path | None = None) -> None:
+    def __init__(
+        self,
+        models: Sequence[str | Path],
+        options: Sequence[str] = (),
+        home: Path | None = None,
+        descriptors: int | None = None,
+    ) -> None:
         self._scratch = tempfile.TemporaryDirectory()
         scratch = Path(self._scratch.name)
         self._log_path = scratch / "log"
@@ -45,6 +52,8 @@ class ServerProcess:
             "HF_HUB_CACHE": str(scratch / "hub"),
         }
         command = [sys.executable, "-m", "edgewise", "serve", *map(str, models), "--port", "0", *options]
+        if descriptors is not None:
+            command = ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh", *command]
         with self._log_path.open("wb") as log:
             self.process = subprocess.Popen(command, stderr=log, env=environment)
         self.port = self._wait_for_port()

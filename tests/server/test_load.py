@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from edgewise.store.store import Store
 from server_load import OPTIONS, check
 from serving.clients import Client, load, settled
 from serving.process import ServerProcess
+from serving.wire import Connection, request
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
@@ -32,6 +33,18 @@ def test_nothing_grows_and_nothing_stays_behind(clients: int, seconds: float) ->
         check(before, server.usage)
         assert "Traceback" not in server.log
     assert any(what.startswith("streamed: 200") for what in done)
+
+
+def test_more_connections_than_the_system_allows_are_told_to_come_again() -> None:
+    with ServerProcess(["demo"], OPTIONS, descriptors=160) as server, ExitStack() as stack:
+        idle = [stack.enter_context(closing(Connection(server.port))) for _ in range(200)]
+        with pytest.raises((SystemExit, ConnectionError)):
+            idle[-1].ask(request("/api/version"))
+        assert idle[0].ask(request("/api/version"))
+        for connection in idle:
+            connection.close()
+        asyncio.run(settled(server.port))
+        assert "Traceback" not in server.log
 
 
 def test_a_server_that_is_killed_while_models_come_and_go_starts_again_with_a_whole_store(tmp_path: Path) -> None:

@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 
 _MOST_HEAD = 128 * 1024  # twice what a head may have
 _PORTION = 4096
+_FULL = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
 
-def bounded_protocol(config: ServerConfig) -> type[H11Protocol]:
+def bounded_protocol(config: ServerConfig, most_connections: int) -> type[H11Protocol]:
     """A protocol class whose connections are cut when a client neither sends nor reads.
 
     Args:
         config: says how long it may take to send a request's head, and to read an answer.
+        most_connections: how many there may be; one more is told to come again.
     """
 
     class BoundedProtocol(H11Protocol):
@@ -27,7 +29,11 @@ def bounded_protocol(config: ServerConfig) -> type[H11Protocol]:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self._expect_head()
+            if len(self.connections) > most_connections:
+                transport.write(_FULL)
+                transport.close()
+            else:
+                self._expect_head()
 
         def data_received(self, data: bytes) -> None:
             if self._waits_for_head is None and self._is_between_requests():

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install 'edgewise[serve]'"
 _HEAD_BYTES = 64 * 1024  # the longest head of a request
+_MOST_CONNECTIONS = 4096
+_OTHER_DESCRIPTORS = 128  # files of models, uploads, what the interpreter holds, and a burst of connections
+_BURST = 16  # connections that are accepted in one turn of the event loop; a few turns pass until one is looked at
+_BACKLOG = 2048
 
 
 def require_packages() -> None:
@@ -51,7 +55,7 @@ def listen(config: ServerConfig) -> socket.socket:
         if sys.platform != "win32":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(2048)
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise SystemRefused(
@@ -77,7 +81,7 @@ def server(app: ASGIApp, config: ServerConfig) -> uvicorn.Server:
         settings = {"ssl_certfile": config.tls_certificate, "ssl_keyfile": config.tls_key}
     wanted = uvicorn.Config(
         app,
-        http=bounded_protocol(config),
+        http=bounded_protocol(config, _most_connections()),
         ws="none",
         lifespan="on",
         loop="asyncio",
@@ -90,6 +94,7 @@ def server(app: ASGIApp, config: ServerConfig) -> uvicorn.Server:
         proxy_headers=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(config.drain_s),
+        backlog=_BURST,
         h11_max_incomplete_event_size=_HEAD_BYTES,
         **settings,
     )
@@ -99,6 +104,11 @@ def server(app: ASGIApp, config: ServerConfig) -> uvicorn.Server:
         raise InvalidArgument(f"TLS: {config.tls_certificate} and {config.tls_key}: {error}") from error
 
     class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            for listener in sockets or ():
+                listener.listen(_BACKLOG)  # the event loop made it as short as its bursts
+
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             self.force_exit = self.should_exit
             self.should_exit = True
@@ -124,6 +134,22 @@ def serve(app: ASGIApp, config: ServerConfig, said: Callable[[str], None]) -> No
         running.run(sockets=[listener])
     if running.force_exit:
         raise KeyboardInterrupt
+
+
+def _most_connections() -> int:
+    """How many connections leave descriptors for files; the process is allowed as many as the system lets it."""
+    if sys.platform == "win32":
+        return _MOST_CONNECTIONS
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_CONNECTIONS + _OTHER_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY:
+        return _MOST_CONNECTIONS
+    return min(_MOST_CONNECTIONS, max(8, soft - _OTHER_DESCRIPTORS))
 
 
 def address_of(listener: socket.socket, config: ServerConfig) -> str:
