@@ -35,8 +35,8 @@ for code in marks:
 parts = {code: stripped(code) for code in codes if code not in HANGUL}
 single = [(code, found[0]) for code, found in parts.items() if len(found) == 1 and found[0] != code]
 several = [(code, found) for code, found in parts.items() if len(found) > 1]
-assert all(len(found) <= 3 for _, found in several)
-assert all(found or code in marks for code, found in parts.items())
+if any(len(found) > 3 for _, found in several) or any(not parts[code] and code not in marks for code in parts):
+    raise SystemExit("the tables hold up to three parts for each character, and none for marks alone")
 
 print("//! Canonical decompositions of Unicode 15.1 without their nonspacing marks; made by `accents_table.py`.\n")
 print("/// First and last of each run of nonspacing marks.")
@@ -44,7 +44,9 @@ print("#[rustfmt::skip]\n#[allow(clippy::unreadable_literal)] // for machines to
 print(f"pub(super) const MARKS: [(u32, u32); {len(runs)}] = [")
 print(table([f"(0x{first:X}, 0x{last:X})," for first, last in runs]))
 print("];\n")
-print("/// Characters that are one other character and marks: their code points in the upper 32 bits, the other's below.")
+print(
+    "/// Characters that are one other character and marks: their code points in the upper 32 bits, the other's below."
+)
 print("#[rustfmt::skip]\n#[allow(clippy::unreadable_literal)] // for machines to read")
 print(f"pub(super) const BASES: [u64; {len(single)}] = [")
 print(table([f"0x{code << 32 | base:X}," for code, base in single]))
