@@ -3,8 +3,6 @@
 Needs the package unicodedata2, version 15.1.0, as unicode_table.py does.
 """
 
-import sys
-
 from unicodedata2 import category, normalize
 
 HANGUL = range(0xAC00, 0xD7A4)  # decomposed by arithmetic
@@ -37,8 +35,8 @@ for code in marks:
 parts = {code: stripped(code) for code in codes if code not in HANGUL}
 single = [(code, found[0]) for code, found in parts.items() if len(found) == 1 and found[0] != code]
 several = [(code, found) for code, found in parts.items() if len(found) > 1]
-if any(len(found) > 3 for _, found in several) or any(not found and code not in marks for code, found in parts.items()):
-    sys.exit("Unicode has changed: what the tables rely on holds no longer")
+if any(len(found) > 3 for _, found in several) or any(not parts[code] and code not in marks for code in parts):
+    raise SystemExit("the tables hold up to three parts for each character, and none for marks alone")
 
 print("//! Canonical decompositions of Unicode 15.1 without their nonspacing marks; made by `accents_table.py`.\n")
 print("/// First and last of each run of nonspacing marks.")
