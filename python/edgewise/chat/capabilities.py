@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from edgewise import _core
 from edgewise.chat.reasoning import TAGS
 from edgewise.chat.rendering import TEMPLATE, TOOL_TEMPLATE
 from edgewise.chat.template import ChatTemplate, source_in
@@ -33,7 +34,8 @@ def capabilities(
         `embedding` for models that do nothing else; for others `completion`, then what comes on top of it. A template
         that does not compile shows neither tools nor thinking.
     """
-    if f"{metadata.get('general.architecture')}.pooling_type" in metadata:
+    architecture = str(metadata.get("general.architecture"))
+    if f"{architecture}.pooling_type" in metadata or _core.Encoder.knows(architecture):
         return ("embedding",)
     found: list[Capability] = ["completion"]
     try:

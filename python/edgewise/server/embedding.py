@@ -13,12 +13,9 @@ from edgewise.errors import ContextFull, InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgewise.engine.batching import Batching, Pooling
+    from edgewise.engine.batching import Batching
     from edgewise.engine.protocol import Engine
     from edgewise.server.models import Models
-
-# GGUF's numbers for how the states of a text's tokens become one. Source: llama.cpp's enum llama_pooling_type.
-_POOLINGS: dict[int, Pooling] = {1: "mean", 2: "first", 3: "last"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ async def embed(
         for index, one in enumerate(tokens):
             if len(one) > engine.context_length:
                 raise ContextFull(f"input[{index}] has {len(one)} tokens, the context window {engine.context_length}")
-        vectors = await _vectors(batch, tokens, _pooling(engine)) if tokens else []
+        vectors = await _vectors(batch, tokens) if tokens else []
         if dimensions is not None and vectors and dimensions > len(vectors[0]):
             raise InvalidArgument(f"dimensions must be at most {len(vectors[0])} for this model, got {dimensions}")
         vectors = [vector[:dimensions] for vector in vectors]
@@ -86,11 +83,11 @@ async def embed(
         return Embedded(vectors, count, before - count, lease.load_s, time.perf_counter() - arrived_s)
 
 
-async def _vectors(batch: Batching, tokens: list[list[int]], pooling: Pooling) -> list[list[float]]:
+async def _vectors(batch: Batching, tokens: list[list[int]]) -> list[list[float]]:
     places = [index for index, one in enumerate(tokens) if one]
     vectors: list[list[float]] = [[] for _ in tokens]
     # Cancelling the ticket, as happens when the client leaves, ends the work.
-    found: list[list[float]] = await asyncio.wrap_future(batch.embed([tokens[index] for index in places], pooling))
+    found: list[list[float]] = await asyncio.wrap_future(batch.embed([tokens[index] for index in places]))
     for index, vector in zip(places, found, strict=True):
         vectors[index] = vector
     return vectors
@@ -111,11 +108,6 @@ def _shortened(engine: Engine, tokens: list[list[int]]) -> list[list[int]]:
         is_marked = len(end) == 1 and one[-1:] == end
         kept.append(one if len(one) <= longest else [*one[: longest - 1], one[-1]] if is_marked else one[:longest])
     return kept
-
-
-def _pooling(engine: Engine) -> Pooling:
-    number = engine.metadata.get(f"{engine.metadata.get('general.architecture')}.pooling_type")
-    return _POOLINGS.get(number, "mean") if isinstance(number, int) else "mean"
 
 
 def _normalized(vector: list[float]) -> list[float]:
