@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from edgewise.server.images import Image
+
 FormatKind = Literal["json_object", "json_schema", "regex", "lark", "gbnf"]
 
 
@@ -51,7 +53,7 @@ class Ask:
         namespace: whose prompts these are.
         deadline_s: how long it may take; None for the server's setting.
         arrived_s: when it came, on `time.perf_counter`.
-        images: fields of the request that hold images.
+        images: that the messages show.
         continues: the last message is the assistant's, and the answer goes on with it.
     """
 
@@ -75,5 +77,5 @@ class Ask:
     namespace: str = ""
     deadline_s: float | None = None
     arrived_s: float = 0.0
-    images: Sequence[str] = ()
+    images: Sequence[Image] = ()
     continues: bool = False

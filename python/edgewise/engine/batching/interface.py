@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edgewise.engine.batching.job import Job
     from edgewise.engine.batching.scoring import ScoreTicket
     from edgewise.engine.batching.stream import Stream
-    from edgewise.engine.protocol import Constraint, Engine, GenerateOptions
+    from edgewise.engine.protocol import Constraint, Engine, GenerateOptions, Pictured
 
 T = TypeVar("T")
 
@@ -82,7 +82,7 @@ class Batching(ABC):
     @abstractmethod
     def submit(
         self,
-        prompt: Sequence[int],
+        prompt: Sequence[int] | Pictured,
         options: GenerateOptions | None = None,
         *,
         constraint: Constraint | None = None,
@@ -92,7 +92,7 @@ class Batching(ABC):
         """Continues a prompt. Never waits.
 
         Args:
-            prompt: token ids.
+            prompt: token ids; or text with images, for an engine that sees.
             options: how the answer is made.
             constraint: what the answer may say; used up by it.
             deadline_s: how long the answer may take, waiting included; then it ends with `DeadlineExceeded`.
