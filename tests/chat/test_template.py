@@ -133,3 +133,33 @@ def test_json_is_written_as_transformers_writes_it() -> None:
 def test_the_generation_tag_of_training_frameworks_means_nothing() -> None:
     template = ChatTemplate("{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}")
     assert template.render(QUESTION) == "Hi"
+
+
+@pytest.mark.parametrize(
+    ("source", "finding"),
+    [
+        ("{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}", "s of computing"),
+        (
+            "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+            "s of computing",
+        ),
+        (
+            "{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
+            "the limit is",
+        ),
+        ("{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}", "the limit is"),
+    ],
+)
+def test_a_template_without_end_ends(source: str, finding: str) -> None:
+    template = ChatTemplate(source)
+    for _ in range(3):  # and takes its time once
+        with pytest.raises(InvalidArgument, match=finding):
+            template.render([])
+
+
+def test_a_request_that_is_too_much_for_a_template_leaves_it_to_others() -> None:
+    pairs = "{% for m in messages %}{% for n in messages %}{% endfor %}{% endfor %}{{ messages | length }}"
+    template, message = ChatTemplate(pairs), {"role": "user", "content": "a"}
+    with pytest.raises(InvalidArgument, match="s of computing"):
+        template.render([message] * 10_000)
+    assert template.render([message]) == "1"

@@ -10,22 +10,19 @@ import jinja2
 import jinja2.ext
 import jinja2.nodes
 import jinja2.utils
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from edgewise.chat.sandbox import Sandbox
 from edgewise.errors import InvalidArgument, ModelFileError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from jinja2.parser import Parser
-    from jinja2.runtime import Context
 
 Message = dict[str, Any]
 
 _WITHOUT = "the model works without it: `edgewise run --raw`, or `create_completion`"
-# The longest text or list that a template may make by repeating one, and the largest power.
-_LONGEST_REPETITION = 1_000_000
-_LARGEST_EXPONENT = 1_000
+_LITTLE = 20_000  # characters of what a template is given
 # Stands at the end of a message that is to be continued, while the template renders it. Templates that trim a message
 # trim its last blank too.
 _CUT = "CONTINUE_FINAL_MESSAGE_TAG "
@@ -44,22 +41,6 @@ def source_in(metadata: Mapping[str, object], key: str = "tokenizer.chat_templat
             hint=_WITHOUT,
         )
     return source
-
-
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox bounds `range`; this bounds `*` and `**` too, which could ask for any memory and time."""
-
-    intercepted_binops = frozenset({"*", "**"})
-
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Does a product or a power, if its result is not too large."""
-        if operator == "**" and (not isinstance(right, int | float) or abs(right) > _LARGEST_EXPONENT):
-            raise OverflowError(f"a power with exponent {right!r:.20}; the limit is {_LARGEST_EXPONENT}")
-        for text, count in ((left, right), (right, left)):
-            is_repetition = operator == "*" and isinstance(text, str | list | tuple) and isinstance(count, int)
-            if is_repetition and len(text) * count > _LONGEST_REPETITION:
-                raise OverflowError(f"a repetition of {len(text) * count} items; the limit is {_LONGEST_REPETITION}")
-        return super().call_binop(context, operator, left, right)
 
 
 class _Generation(jinja2.ext.Extension):
@@ -124,7 +105,9 @@ class ChatTemplate:
         special: Mapping[str, str] | None = None,
         now: Callable[[], datetime] = datetime.now,
     ) -> None:
-        environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols])
+        self._sandbox = environment = Sandbox(
+            trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols]
+        )
         environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = _raise_exception
         environment.globals["strftime_now"] = lambda pattern: now().strftime(pattern)
@@ -173,10 +156,14 @@ class ChatTemplate:
             "add_generation_prompt": add_generation_prompt,
         }
         try:
+            self._sandbox.begin()
             return self._template.render({**self._tokens, **(variables or {}), **given})
         except jinja2.TemplateError as error:
             raise InvalidArgument(f"the model's chat template refused: {error}") from error
         except Exception as error:  # what a stranger's template does with the messages is not foreseen
+            # Too slow for little is too slow for all; whoever sends much harms nobody but himself.
+            if isinstance(error, TimeoutError) and len(repr((given, variables))) < _LITTLE:
+                self._sandbox.is_too_slow = True
             finding = f"{type(error).__name__}: {error}"
             raise InvalidArgument(f"the model's chat template failed: {finding}", hint=_WITHOUT) from error
 
