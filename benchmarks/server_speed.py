@@ -1,8 +1,8 @@
 """What HTTP costs: the server beside the same engine in this process, in turn.
 
-python benchmarks/http_cost.py                              the demo model
-python benchmarks/http_cost.py --model FILE --tokens 64     another one
-python benchmarks/http_cost.py --only decode,first
+python benchmarks/server_speed.py                              the demo model
+python benchmarks/server_speed.py --model FILE --tokens 64     another one
+python benchmarks/server_speed.py --only decode,first
 
 decode    tokens per second of one stream                                     target: >= 97 % of in-process
 first     time to the first token behind a prompt that the cache holds        target: <= 10 ms more
