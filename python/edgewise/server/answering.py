@@ -109,11 +109,7 @@ class Answers:
         """
         until_s = self._deadline_s(ask)
         async with self._models.lease(
-            ask.model,
-            keep_alive_s=ask.keep_alive_s,
-            context_length=ask.context_length,
-            until_s=until_s,
-            sees=bool(ask.images),
+            ask.model, keep_alive_s=ask.keep_alive_s, context_length=ask.context_length, until_s=until_s
         ) as lease:
             model = lease.model
             speech = await speech_of(model)
@@ -198,7 +194,7 @@ class Reply:
         model = prepared.lease.model
         try:
             self._running: Stream = model.batch.submit(
-                prepared.spoken.pictured or prepared.spoken.tokens,
+                prepared.spoken.tokens,
                 options,
                 constraint=prepared.spoken.constraint(),
                 deadline_s=left_s,

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edgewise.server.images import Image
-
 FormatKind = Literal["json_object", "json_schema", "regex", "lark", "gbnf"]
 
 
@@ -53,7 +51,7 @@ class Ask:
         namespace: whose prompts these are.
         deadline_s: how long it may take; None for the server's setting.
         arrived_s: when it came, on `time.perf_counter`.
-        images: that the messages show.
+        images: fields of the request that hold images.
         continues: the last message is the assistant's, and the answer goes on with it.
     """
 
@@ -77,5 +75,5 @@ class Ask:
     namespace: str = ""
     deadline_s: float | None = None
     arrived_s: float = 0.0
-    images: Sequence[Image] = ()
+    images: Sequence[str] = ()
     continues: bool = False

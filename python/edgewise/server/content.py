@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgewise.server.images import image_in
 from edgewise.server.replies import dumps
 from edgewise.server.schema import WrongField
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edgewise.server.images import Image
-
 _TEXTS = ("text", "input_text", "output_text")
 _IMAGES = ("image", "image_url", "input_image")
 
 
-def messages_as_text(messages: Sequence[Mapping[str, Any]], images: list[Image]) -> list[dict[str, Any]]:
+def messages_as_text(messages: Sequence[Mapping[str, Any]], images: list[str]) -> list[dict[str, Any]]:
     """Messages whose content is a text.
 
     Args:
         messages: in OpenAI's form.
-        images: gets those that are found; their marks stay in the text.
+        images: gets the fields that hold images.
 
     Raises:
         WrongField: if a part is neither text nor image.
@@ -35,13 +32,13 @@ def messages_as_text(messages: Sequence[Mapping[str, Any]], images: list[Image])
     ]
 
 
-def as_text(content: str | Sequence[Mapping[str, Any]] | None, where: str, images: list[Image] | None = None) -> str:
+def as_text(content: str | Sequence[Mapping[str, Any]] | None, where: str, images: list[str] | None = None) -> str:
     """The words of a message's content.
 
     Args:
         content: a text, or parts.
         where: the field that it came in.
-        images: gets those that are found, whose marks stay in the text; None where there may be none.
+        images: gets the fields that hold images; None where there may be none.
 
     Raises:
         WrongField: if a part of it is neither text nor image.
@@ -51,7 +48,7 @@ def as_text(content: str | Sequence[Mapping[str, Any]] | None, where: str, image
     return "".join(block_text(part, f"{where}[{index}]", images) for index, part in enumerate(content))
 
 
-def block_text(part: Mapping[str, Any], where: str, images: list[Image] | None) -> str:
+def block_text(part: Mapping[str, Any], where: str, images: list[str] | None) -> str:
     """The words of one part; see `as_text`."""
     kind = part.get("type")
     if kind in _TEXTS:
@@ -63,7 +60,6 @@ def block_text(part: Mapping[str, Any], where: str, images: list[Image] | None) 
     if kind == "input_json":
         return dumps(part.get("data")).decode()
     if kind in _IMAGES and images is not None:
-        found = image_in(part, where)
-        images.append(found)
-        return found.mark
+        images.append(where)
+        return ""
     raise WrongField(where, f"{where}: content of the type {kind!r:.40} can not be read here, only text")

@@ -21,7 +21,7 @@ class Footprint:
     """What a model takes.
 
     Args:
-        weights_bytes: the file, its adapters and its projector.
+        weights_bytes: the file, and its adapters.
         token_bytes: what the KV cache takes for a token.
         cache_tokens: tokens that the cache has room for.
         context_length: tokens that one sequence may have.
@@ -81,9 +81,8 @@ def footprint(path: Path, config: EngineConfig) -> Footprint:
     value_length = max(per_layer("attention.value_length", width // heads), default=0)
     trained = max(per_layer("context_length", 0), default=0)
     context = config.context_for(trained)
-    beside = [*(adapter for adapter, _ in config.lora), *([config.projector] if config.projector else ())]
     return Footprint(
-        weights_bytes=file.size_bytes + sum(_core.ModelFile(path).size_bytes for path in beside),
+        weights_bytes=file.size_bytes + sum(_core.ModelFile(adapter).size_bytes for adapter, _ in config.lora),
         token_bytes=kv_heads
         * (key_length * _ELEMENT_BYTES[config.key_format] + value_length * _ELEMENT_BYTES[config.value_format]),
         cache_tokens=context * config.sequences,

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from edgewise.store.installed import InstalledModel
     from edgewise.store.leases import Lease as StoreLease
 
-_SEEING = "+projector"  # what sets apart the digest of a model that was loaded with its projector
-
 
 @dataclass(eq=False)
 class Loaded:
@@ -145,7 +143,6 @@ class Models:
         keep_alive_s: float | None = None,
         context_length: int | None = None,
         until_s: float | None = None,
-        sees: bool = False,
     ) -> AsyncIterator[Lease]:
         """A model for as long as the block runs, loaded if it is not in memory.
 
@@ -154,7 +151,6 @@ class Models:
             keep_alive_s: how long it stays afterwards; None for the server's setting.
             context_length: tokens of context that are needed at least; None for what the model has by default.
             until_s: how long to wait for it, on `time.perf_counter`.
-            sees: with its projector, if it has one: by the llama.cpp backend, beside what answers all other requests.
 
         Raises:
             Refused: if there is no such model, or no room for it.
@@ -162,8 +158,6 @@ class Models:
         """
         started_s = time.perf_counter()
         installed = await asyncio.to_thread(self._catalog.find, name)
-        if sees and installed.projectors:
-            installed = replace(installed, digest=installed.digest + _SEEING)
         model = self._ready(installed, context_length)
         load_s = 0.0
         if model is None:
@@ -187,11 +181,12 @@ class Models:
 
     async def forget(self, digest: str) -> bool:
         """The same by the model's digest, for one that has no name any more."""
-        found = [self._loaded[key] for key in (digest, digest + _SEEING) if key in self._loaded]
-        for model in found:
-            model.keep_alive_s = 0.0
-            await self._drop_idle(model)
-        return bool(found)
+        model = self._loaded.get(digest)
+        if model is None:
+            return False
+        model.keep_alive_s = 0.0
+        await self._drop_idle(model)
+        return True
 
     async def close(self) -> None:
         """Unloads everything, answers that are still going on included."""
@@ -209,8 +204,6 @@ class Models:
         if isinstance(wanted, int) and wanted > 0:
             trained = footprint(installed.path, replace(config, context_length=0)).trained_length
             config = replace(config, context_length=min(wanted, trained) if trained else wanted)
-        if installed.digest.endswith(_SEEING):
-            config = replace(config, projector=installed.projectors[0])
         if installed.adapters:
             config = replace(config, lora=[*config.lora, *((path, 1.0) for path in installed.adapters)])
         return config

@@ -11,11 +11,10 @@ from edgewise.chat.events import TextDelta
 from edgewise.chat.grammar import Grammars
 from edgewise.chat.infill import gap_tokens, infill_prompt
 from edgewise.chat.reader import AnswerReader
-from edgewise.chat.rendering import ChatPrompts, token_text
+from edgewise.chat.rendering import ChatPrompts
 from edgewise.chat.template import source_in
 from edgewise.errors import ContextFull, InvalidArgument, UnsupportedError
 from edgewise.server.forms import constraint_of
-from edgewise.server.images import pictured
 from edgewise.server.schema import WrongField
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from edgewise.chat.capabilities import Capability
     from edgewise.chat.events import Event
     from edgewise.chat.rendering import ChatPrompt
-    from edgewise.engine.protocol import Constraint, Engine, Pictured
+    from edgewise.engine.protocol import Constraint, Engine
     from edgewise.server.ask import Ask
     from edgewise.store.installed import InstalledModel
 
@@ -51,7 +50,6 @@ class Spoken:
         reads_calls: the answer is searched for calls of tools; one that has a form of its own is not.
         constraint: makes what holds an answer to its form.
         truncated_tokens: how many were left away.
-        pictured: the prompt with its images, if there are any; tokens are those of its text then.
     """
 
     tokens: Sequence[int]
@@ -59,7 +57,6 @@ class Spoken:
     reads_calls: bool = True
     constraint: Callable[[], Constraint | None] = lambda: None
     truncated_tokens: int = 0
-    pictured: Pictured | None = None
 
     def reader(self) -> AnswerReader | PlainReader:
         """A reader for an answer."""
@@ -173,9 +170,11 @@ class Speech:
             raise UnsupportedError(f'"{name}" does not support thinking')
         if ask.suffix is not None and not self._has_gaps:
             raise UnsupportedError(f'"{name}" does not support insert')
-        for image in ask.images:
-            if not self._installed.projectors:
-                raise WrongField(image.field, f'{image.field}: "{name}" can not see images: it has no projector')
+        for where in ask.images:
+            finding = (
+                "this server gives its projector no images yet" if self._installed.projectors else "it has no projector"
+            )
+            raise WrongField(where, f'{where}: "{name}" can not see images: {finding}')
 
     def _chat(self, ask: Ask, longest: int) -> Spoken:
         messages = self.messages(ask)
@@ -193,10 +192,7 @@ class Speech:
                 del messages[oldest]
             prompt = self.render(messages, ask)
         tokens = prompt.tokens or []
-        with_images = None
-        if ask.images:
-            with_images = pictured(prompt.text.removeprefix(token_text(self._engine, "bos")), ask.images)
-        return Spoken(tokens, prompt, truncated_tokens=before - len(tokens), pictured=with_images)
+        return Spoken(tokens, prompt, truncated_tokens=before - len(tokens))
 
     def _plain(self, ask: Ask, longest: int) -> Spoken:
         prompt = ask.prompt or ""

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from edgewise.server.endpoint import Call
-    from edgewise.server.images import Image
 
 # What Anthropic's clients expect where they say nothing.
 DEFAULTS: Mapping[str, Any] = {"temperature": 1.0, "top_p": 1.0, "top_k": 40, "min_p": 0.0}
@@ -27,7 +26,7 @@ def ask(call: Call) -> Ask:
     """
     body = call.body
     tools, tool_choice = _tools(body)
-    images: list[Image] = []
+    images: list[str] = []
     messages = conversation(body, images)
     return Ask(
         model=body["model"],
@@ -52,8 +51,8 @@ def has_one_call(body: Mapping[str, Any]) -> bool:
     return bool((body.get("tool_choice") or {}).get("disable_parallel_tool_use"))
 
 
-def conversation(body: Mapping[str, Any], images: list[Image]) -> list[dict[str, Any]]:
-    """The messages, in OpenAI's form; `images` gets those that are found."""
+def conversation(body: Mapping[str, Any], images: list[str]) -> list[dict[str, Any]]:
+    """The messages, in OpenAI's form; `images` gets the fields that hold images."""
     messages: list[dict[str, Any]] = []
     if body.get("system"):
         messages.append({"role": "system", "content": as_text(body["system"], "system")})
@@ -68,21 +67,18 @@ def conversation(body: Mapping[str, Any], images: list[Image]) -> list[dict[str,
     return messages
 
 
-def _user(role: str, blocks: Sequence[Mapping[str, Any]], where: str, images: list[Image]) -> list[dict[str, Any]]:
+def _user(role: str, blocks: Sequence[Mapping[str, Any]], where: str, images: list[str]) -> list[dict[str, Any]]:
     """A turn of the user: results of tools are messages of their own, before the words."""
-    results: list[dict[str, Any]] = []
-    words, last = "", ""
+    results, words = [], []
     for index, block in enumerate(blocks):
         if block["type"] == "tool_result":
             results.append(_result(block, f"{where}[{index}]", images))
-            continue
-        words += "\n\n" if block["type"] == last == "text" else ""
-        words += block_text(block, f"{where}[{index}]", images)
-        last = block["type"]
-    return [*results, {"role": role, "content": words}] if last or not results else results
+        else:
+            words.append(block_text(block, f"{where}[{index}]", images))
+    return [*results, {"role": role, "content": "\n\n".join(words)}] if words or not results else results
 
 
-def _result(block: Mapping[str, Any], where: str, images: list[Image]) -> dict[str, Any]:
+def _result(block: Mapping[str, Any], where: str, images: list[str]) -> dict[str, Any]:
     call_id = block.get("tool_use_id")
     if not isinstance(call_id, str):
         raise WrongField(f"{where}.tool_use_id", f"{where}.tool_use_id is required")

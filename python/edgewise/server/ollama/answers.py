@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from edgewise.chat.events import ReasoningDelta, TextDelta, ToolCall
 from edgewise.errors import InvalidArgument
 from edgewise.server.ask import Ask, Format
-from edgewise.server.images import image
 from edgewise.server.models import speech_of
 from edgewise.server.parameters import OLLAMA_DEFAULTS, sampling
 from edgewise.server.replies import NDJSON, begin, dumps, reply
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from edgewise.engine.protocol import Piece
     from edgewise.server.answering import Cost, Delta, Prepared, Reply
     from edgewise.server.endpoint import Call
-    from edgewise.server.images import Image
     from edgewise.server.refusals import Refusal
 
 
@@ -42,11 +40,8 @@ async def generate(call: Call) -> Response:
         ask = _ask(call, prompt=prompt, suffix=body.get("suffix") or None)
     else:
         messages = [{"role": "system", "content": system}] if system else []
-        asked = {"role": "user", "content": prompt, "images": body.get("images")}
-        ask = _ask(call, messages=[*messages, asked], template=template or None)
+        ask = _ask(call, messages=[*messages, {"role": "user", "content": prompt}], template=template or None)
     if body.get("context"):
-        if ask.images:
-            raise InvalidArgument("images: an answer that goes on with a context has no place for them")
         ask = await _continued(call, ask)
     return await _answer(call, ask, shape)
 
@@ -115,11 +110,8 @@ def metrics(cost: Cost) -> dict[str, Any]:
 
 def _ask(call: Call, **what: Any) -> Ask:
     body = call.body
-    images: list[Image] = []
-    if what.get("messages") is not None:
-        what["messages"] = _with_marks(what["messages"], images)
-    elif body.get("images"):
-        raise InvalidArgument("images: raw prompts and gaps have no place for them")
+    if body.get("images") or any(one.get("images") for one in body.get("messages") or ()):
+        raise InvalidArgument("images: this model has no projector, so it can not see them")
     given = sampling(body.get("options") or {})
     if body.get("logprobs"):
         given |= {"logprobs": True, "top_logprobs": int(body.get("top_logprobs") or 0)}
@@ -136,21 +128,8 @@ def _ask(call: Call, **what: Any) -> Ask:
         keep_alive_s=keep_alive_of(call),
         namespace=call.namespace,
         arrived_s=call.started_s,
-        images=images,
         **what,
     )
-
-
-def _with_marks(messages: Sequence[Mapping[str, Any]], images: list[Image]) -> list[Mapping[str, Any]]:
-    """The messages with a mark for each image, before the words, as Ollama places them."""
-    result: list[Mapping[str, Any]] = []
-    for index, message in enumerate(messages):
-        found = [image(data, f"messages[{index}].images[{at}]") for at, data in enumerate(message.get("images") or ())]
-        images += found
-        kept = {name: value for name, value in message.items() if name != "images"}
-        words = "".join(one.mark for one in found) + (message.get("content") or "")
-        result.append({**kept, "content": words} if found else kept)
-    return result
 
 
 def _format(given: str | Mapping[str, Any] | None) -> Format | None:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from edgewise.server.answering import Cost, Reply
     from edgewise.server.ask import Ask
     from edgewise.server.endpoint import Call
-    from edgewise.server.images import Image
 
 
 async def complete(call: Call) -> Response:
@@ -68,7 +67,7 @@ def _ask(call: Call) -> Ask:
     if body.get("logprobs"):
         given |= {"logprobs": True, "top_logprobs": int(body.get("top_logprobs") or 0)}
     tools, tool_choice = chosen_tools(body.get("tools") or (), body.get("tool_choice"))
-    images: list[Image] = []
+    images: list[str] = []
     return ask(
         call,
         messages=messages_as_text(body["messages"], images),

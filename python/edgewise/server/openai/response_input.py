@@ -10,20 +10,18 @@ from edgewise.server.schema import WrongField
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edgewise.server.images import Image
-
 _INPUT_OF_CUSTOM_TOOL = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 
 
 def messages(
-    given: str | Sequence[Mapping[str, Any]], instructions: str | None, images: list[Image]
+    given: str | Sequence[Mapping[str, Any]], instructions: str | None, images: list[str]
 ) -> list[dict[str, Any]]:
     """The conversation, in the form of chat completions.
 
     Args:
         given: a text, or items: messages, calls, their results, reasoning.
         instructions: what comes before all of it.
-        images: gets those that are found.
+        images: gets the fields that hold images.
 
     Raises:
         WrongField: if an item is none that can be read here.
@@ -74,7 +72,7 @@ def as_chat_tools(tools: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]
     return found
 
 
-def _message(item: Mapping[str, Any], where: str, images: list[Image]) -> dict[str, Any]:
+def _message(item: Mapping[str, Any], where: str, images: list[str]) -> dict[str, Any]:
     kind = item.get("type") or "message"
     if kind == "message":
         if item.get("role") is None:

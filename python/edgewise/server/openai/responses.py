@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from edgewise.server.answering import Cost, Prepared, Reply
     from edgewise.server.ask import Ask
     from edgewise.server.endpoint import Call
-    from edgewise.server.images import Image
     from edgewise.server.refusals import Refusal
 
 
@@ -69,7 +68,7 @@ def _ask(call: Call) -> Ask:
         given |= {"logprobs": True, "top_logprobs": int(body.get("top_logprobs") or 0)}
     tools = response_input.as_chat_tools(response_input.offered(body.get("tools") or ()))
     tools, tool_choice = chosen_tools(tools, body.get("tool_choice"))
-    images: list[Image] = []
+    images: list[str] = []
     return ask(
         call,
         messages=response_input.messages(body.get("input") or "", body.get("instructions"), images),
