@@ -39,10 +39,8 @@ def open(  # noqa: A001  the word for it; used as `edgewise.open`
     path = models.resolve(str(path))
     config = load_config() if config is None else config
     wanted = engine or config.engine
-    if wanted == "llamacpp" or (wanted == "auto" and (config.gpu_layers != 0 or config.projector)):
+    if wanted == "llamacpp" or (wanted == "auto" and config.gpu_layers != 0):
         return _open_llamacpp(path, config)
-    if config.projector:
-        raise UnsupportedError("the native engine sees no images", hint="engine='llamacpp' does")
     if config.gpu_layers != 0:
         raise UnsupportedError(
             f"gpu_layers={config.gpu_layers}: the native engine runs on the CPU",

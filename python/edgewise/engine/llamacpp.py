@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import queue
 import secrets
@@ -17,8 +16,7 @@ import xllamacpp
 from edgewise import _core
 from edgewise.config import LARGEST
 from edgewise.engine.memory import peak_memory_bytes
-from edgewise.engine.projector import check_projector
-from edgewise.engine.protocol import Engine, GenerateOptions, Pictured, Piece, Timings
+from edgewise.engine.protocol import Engine, GenerateOptions, Piece, Timings
 from edgewise.errors import ContextFull, EdgewiseError, InvalidArgument, ModelFileError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
 GPU_BUILDS = (
     "https://xorbitsai.github.io/xllamacpp/whl/ has builds for CUDA, ROCm and Vulkan; on macOS Metal is included"
 )
-# Prompts are written by this package; of one with images llama.cpp is told as of a message, which this takes over.
-_VERBATIM = "{% for part in messages[0]['content'] %}{{ part['text'] }}{% endfor %}"
 CACHE_TYPES = {"f32": "GGML_TYPE_F32", "f16": "GGML_TYPE_F16", "q8_0": "GGML_TYPE_Q8_0"}
 
 
@@ -63,9 +59,6 @@ class LlamaCppEngine(Engine):
         file = _core.ModelFile(path)
         for adapter, _ in config.lora:
             _core.ModelFile(adapter)  # refuses what is malformed
-        if config.projector:
-            check_projector(config.projector)
-        self._sees = bool(config.projector)
         self._metadata = file.metadata()
         self._vocabulary_size = {key: count for key, _, count in file.arrays()}.get("tokenizer.ggml.tokens", 0)
         try:
@@ -80,8 +73,7 @@ class LlamaCppEngine(Engine):
             self._server: Any = xllamacpp.Server(self._parameters(config))
         except RuntimeError as error:
             self._folder.cleanup()
-            beside = f" with the projector {config.projector}" if config.projector else ""
-            raise ModelFileError(f"{path}: llama.cpp could not load it{beside}: {error}") from error
+            raise ModelFileError(f"{path}: llama.cpp could not load it: {error}") from error
         self.load_s = time.perf_counter() - started_s
 
     def _parameters(self, config: EngineConfig) -> Any:
@@ -98,11 +90,6 @@ class LlamaCppEngine(Engine):
         parameters.cache_type_v = getattr(xllamacpp.ggml_type, CACHE_TYPES[config.value_format])
         threads = min(config.threads or _core.choose_threads().threads, _core.choose_threads().limit)
         parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
-        if config.projector:
-            parameters.mmproj.path = str(config.projector)
-            parameters.mmproj_use_gpu = config.gpu_layers != 0
-            parameters.use_jinja = True
-            parameters.chat_template = _VERBATIM
         parameters.warmup = False
         parameters.verbosity = -1
         parameters.api_keys = [secrets.token_hex(16)]
@@ -159,21 +146,13 @@ class LlamaCppEngine(Engine):
         """Token ids to the bytes of their text; see `Engine.detokenize`."""
         return self._known_tokenizer().decode(tokens, special=special)
 
-    def generate(
-        self, prompt: str | Sequence[int] | Pictured, options: GenerateOptions | None = None
-    ) -> LlamaCppAnswer:
-        """Continues a prompt, which may have images in it if the model has a projector; see `Engine.generate`.
-
-        Raises:
-            UnsupportedError: if there are images, but no projector.
-        """
+    def generate(self, prompt: str | Sequence[int], options: GenerateOptions | None = None) -> LlamaCppAnswer:
+        """Continues a prompt; see `Engine.generate`."""
         options = options or GenerateOptions()
         options.sampler()  # refuses what is out of range
         if options.context_shift:
             raise UnsupportedError("context_shift: the llama.cpp backend cannot tell what was dropped")
-        if isinstance(prompt, Pictured) and not self._sees:
-            raise UnsupportedError("this model was opened without a projector, so it sees no images")
-        if not isinstance(prompt, str | Pictured):
+        if not isinstance(prompt, str):
             prompt = list(prompt)
             if len(prompt) >= self._context_length:
                 raise ContextFull(f"Requested tokens ({len(prompt)}) exceed context window of {self._context_length}")
@@ -213,11 +192,11 @@ class LlamaCppAnswer:
 
     Args:
         engine: whose server is asked.
-        prompt: text, token ids, or text with images.
+        prompt: text or token ids.
         options: how the answer is made.
     """
 
-    def __init__(self, engine: LlamaCppEngine, prompt: str | list[int] | Pictured, options: GenerateOptions) -> None:
+    def __init__(self, engine: LlamaCppEngine, prompt: str | list[int], options: GenerateOptions) -> None:
         self._engine = engine
         engine._was_asked = True
         self._with_logprobs = options.logprobs
@@ -286,21 +265,18 @@ class LlamaCppAnswer:
     def _piece(self, said: dict[str, Any]) -> Piece | None:
         self._usage = said.get("usage", self._usage)
         self._measured = said.get("timings", self._measured)
-        if not said["choices"]:  # what follows an answer to a message: usage alone
-            return None
         choice = said["choices"][0]
-        text = choice["text"] if "text" in choice else choice["delta"].get("content") or ""
         self._finish_reason = choice["finish_reason"] or self._finish_reason
         content = (choice.get("logprobs") or {}).get("content") or []
         if not content:
-            return Piece(-1, text, None) if text else None
+            return Piece(-1, choice["text"], None) if choice["text"] else None
         if self._first_token_s == 0.0:
             self._first_token_s = time.perf_counter() - self._started_s
         token = content[-1]
         top = tuple((other["id"], other["logprob"]) for other in token["top_logprobs"])
         return Piece(
             token["id"],
-            text,
+            choice["text"],
             token["logprob"] if self._with_logprobs else None,
             top if self._with_logprobs else (),
         )
@@ -321,8 +297,7 @@ def _ask(
         return cancelled.is_set()  # True ends the work
 
     try:
-        ask = server.handle_chat_completions if "messages" in request else server.handle_completions
-        answer = ask(request, hear)
+        answer = server.handle_completions(request, hear)
         if isinstance(answer, dict):
             said.put(answer)
     except Exception as error:  # whatever goes wrong here is told to the thread that reads
@@ -330,9 +305,9 @@ def _ask(
     said.put(None)
 
 
-def _request(prompt: str | list[int] | Pictured, options: GenerateOptions) -> dict[str, Any]:
+def _request(prompt: str | list[int], options: GenerateOptions) -> dict[str, Any]:
     request: dict[str, Any] = {
-        **(_message(prompt, options) if isinstance(prompt, Pictured) else {"prompt": prompt}),
+        "prompt": prompt,
         "n_predict": -1 if options.max_tokens is None else min(options.max_tokens, LARGEST),
         "temperature": options.temperature,
         "top_k": min(max(options.top_k, 0), LARGEST),
@@ -354,23 +329,6 @@ def _request(prompt: str | list[int] | Pictured, options: GenerateOptions) -> di
         tau, eta = options.mirostat
         request |= {"mirostat": 2, "mirostat_tau": tau, "mirostat_eta": eta}
     return request
-
-
-def _message(prompt: Pictured, options: GenerateOptions) -> dict[str, Any]:
-    """A prompt with images as llama.cpp takes it: as the parts of a message."""
-    parts = [
-        {"type": "text", "text": part}
-        if isinstance(part, str)
-        else {"type": "image_url", "image_url": {"url": f"data:image/*;base64,{base64.b64encode(part).decode()}"}}
-        for part in prompt.parts
-    ]
-    return {
-        "messages": [{"role": "user", "content": parts}],
-        "reasoning_format": "none",
-        "logprobs": True,
-        "top_logprobs": max(1, options.top_logprobs),
-        "stream_options": {"include_usage": True},
-    }
 
 
 def _error(error: dict[str, Any]) -> EdgewiseError:

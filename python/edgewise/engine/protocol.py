@@ -150,18 +150,6 @@ def _require_texts(name: str, texts: object) -> None:
 
 
 @dataclass(frozen=True)
-class Pictured:
-    """A prompt with images in it, for engines that see.
-
-    Args:
-        parts: in their order: texts, whose special tokens are read as such, and the bytes of image files. What each
-            prompt of the model begins with comes before them.
-    """
-
-    parts: tuple[str | bytes, ...]
-
-
-@dataclass(frozen=True)
 class Piece:
     """One token of an answer.
 

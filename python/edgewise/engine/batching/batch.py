@@ -12,8 +12,8 @@ from edgewise.engine.batching.interface import Batching
 from edgewise.engine.batching.scoring import ScoreJob
 from edgewise.engine.batching.stepping import Steps
 from edgewise.engine.batching.stream import Stream
-from edgewise.engine.protocol import GenerateOptions, Pictured
-from edgewise.errors import InvalidArgument, UnsupportedError
+from edgewise.engine.protocol import GenerateOptions
+from edgewise.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,7 +65,7 @@ class Batch(Batching):
 
     def submit(
         self,
-        prompt: Sequence[int] | Pictured,
+        prompt: Sequence[int],
         options: GenerateOptions | None = None,
         *,
         constraint: Constraint | None = None,
@@ -73,8 +73,6 @@ class Batch(Batching):
         on_ready: Callable[[], None] | None = None,
     ) -> Stream:
         """See `Batching.submit`."""
-        if isinstance(prompt, Pictured):
-            raise UnsupportedError("the native engine sees no images")
         tokens = self._checked(prompt)
         self._engine.check_prompt(tokens)
         options = options or GenerateOptions()

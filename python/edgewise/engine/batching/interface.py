@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgewise.engine.batching.scoring import ScoreTicket
     from edgewise.engine.batching.stream import Stream
     from edgewise.engine.encoder import Pooling
-    from edgewise.engine.protocol import Constraint, Engine, GenerateOptions, Pictured
+    from edgewise.engine.protocol import Constraint, Engine, GenerateOptions
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ class Batching(ABC):
     @abstractmethod
     def submit(
         self,
-        prompt: Sequence[int] | Pictured,
+        prompt: Sequence[int],
         options: GenerateOptions | None = None,
         *,
         constraint: Constraint | None = None,
@@ -93,7 +93,7 @@ class Batching(ABC):
         """Continues a prompt. Never waits.
 
         Args:
-            prompt: token ids; or text with images, for an engine that sees.
+            prompt: token ids.
             options: how the answer is made.
             constraint: what the answer may say; used up by it.
             deadline_s: how long the answer may take, waiting included; then it ends with `DeadlineExceeded`.

@@ -10,7 +10,7 @@ from edgewise.engine.batching.calling import CallJob
 from edgewise.engine.batching.interface import Batching, Worker
 from edgewise.engine.batching.job import Job
 from edgewise.engine.batching.stream import End, Outlet, Stream
-from edgewise.engine.protocol import GenerateOptions, Pictured, Timings
+from edgewise.engine.protocol import GenerateOptions, Timings
 from edgewise.errors import InvalidArgument, UnsupportedError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class SerialBatch(Batching):
 
     def submit(
         self,
-        prompt: Sequence[int] | Pictured,
+        prompt: Sequence[int],
         options: GenerateOptions | None = None,
         *,
         constraint: Constraint | None = None,
@@ -52,12 +52,11 @@ class SerialBatch(Batching):
             raise UnsupportedError(f"the {self._name} engine cannot constrain answers")
         options = options or GenerateOptions()
         options.sampler()  # refuses what is out of range
-        if not isinstance(prompt, Pictured):
-            prompt = self._checked(prompt)
-            if not prompt:
-                raise InvalidArgument("the prompt has no tokens")
-            self._check_length(len(prompt) + 1)
-        job = _SerialJob(prompt, options, deadline_s, on_ready, self._places)
+        tokens = self._checked(prompt)
+        if not tokens:
+            raise InvalidArgument("the prompt has no tokens")
+        self._check_length(len(tokens) + 1)
+        job = _SerialJob(tokens, options, deadline_s, on_ready, self._places)
         self._places.add(job)
         return Stream(job, job.outlet)
 
@@ -108,7 +107,7 @@ class _Worker(Worker):
 class _SerialJob(Job):
     def __init__(
         self,
-        prompt: list[int] | Pictured,
+        prompt: list[int],
         options: GenerateOptions,
         deadline_s: float | None,
         on_ready: Callable[[], None] | None,
@@ -116,17 +115,11 @@ class _SerialJob(Job):
     ) -> None:
         super().__init__(deadline_s)
         self.outlet = Outlet(on_ready)
+        self.prompt_tokens = len(prompt)
         self._prompt, self._options = prompt, options
         self._places = places
         self._answer: Generation | None = None
         self._end: End | None = None
-
-    @property
-    def prompt_tokens(self) -> int:
-        """Tokens in the prompt; of one with images known once the answer has ended."""
-        if isinstance(self._prompt, Pictured):
-            return self._answer.prompt_tokens if self._answer is not None else 0
-        return len(self._prompt)
 
     @property
     def timings(self) -> Timings:
@@ -149,7 +142,7 @@ class _SerialJob(Job):
         answer = None
         try:
             self.check_deadline(self.begun_s)
-            answer = self._answer = _generate(engine, self._prompt, self._options)
+            answer = self._answer = engine.generate(self._prompt, self._options)
             for piece in answer:
                 if self.is_cancelled or not self.outlet.put([piece]):
                     break
@@ -182,13 +175,3 @@ class _SerialJob(Job):
         """Ends with an error."""
         self.is_over = True
         self._end = End(error=error)
-
-
-def _generate(engine: Engine, prompt: list[int] | Pictured, options: GenerateOptions) -> Generation:
-    if not isinstance(prompt, Pictured):
-        return engine.generate(prompt, options)
-    from edgewise.engine.llamacpp import LlamaCppEngine  # the one engine that may see
-
-    if not isinstance(engine, LlamaCppEngine):
-        raise UnsupportedError(f"the {engine.name} engine sees no images")
-    return engine.generate(prompt, options)
