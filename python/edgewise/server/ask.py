@@ -51,7 +51,6 @@ class Ask:
         namespace: whose prompts these are.
         deadline_s: how long it may take; None for the server's setting.
         arrived_s: when it came, on `time.perf_counter`.
-        images: fields of the request that hold images.
         continues: the last message is the assistant's, and the answer goes on with it.
     """
 
@@ -75,5 +74,4 @@ class Ask:
     namespace: str = ""
     deadline_s: float | None = None
     arrived_s: float = 0.0
-    images: Sequence[str] = ()
     continues: bool = False

@@ -14,42 +14,36 @@ _TEXTS = ("text", "input_text", "output_text")
 _IMAGES = ("image", "image_url", "input_image")
 
 
-def messages_as_text(messages: Sequence[Mapping[str, Any]], images: list[str]) -> list[dict[str, Any]]:
-    """Messages whose content is a text.
+def messages_as_text(messages: Sequence[Mapping[str, Any]], where: str = "messages") -> list[dict[str, Any]]:
+    """Messages whose content is a text or a list of text parts.
 
     Args:
         messages: in OpenAI's form.
-        images: gets the fields that hold images.
+        where: the field that they came in.
 
     Raises:
-        WrongField: if a part is neither text nor image.
+        WrongField: if a part is something else.
     """
     return [
-        {**message, "content": as_text(message.get("content"), f"messages[{index}].content", images)}
+        {**message, "content": as_text(message.get("content"), f"{where}[{index}].content")}
         if message.get("content") is not None
         else dict(message)
         for index, message in enumerate(messages)
     ]
 
 
-def as_text(content: str | Sequence[Mapping[str, Any]] | None, where: str, images: list[str] | None = None) -> str:
+def as_text(content: str | Sequence[Mapping[str, Any]] | None, where: str) -> str:
     """The words of a message's content.
 
-    Args:
-        content: a text, or parts.
-        where: the field that it came in.
-        images: gets the fields that hold images; None where there may be none.
-
     Raises:
-        WrongField: if a part of it is neither text nor image.
+        WrongField: if a part of it is no text.
     """
     if content is None or isinstance(content, str):
         return content or ""
-    return "".join(block_text(part, f"{where}[{index}]", images) for index, part in enumerate(content))
+    return "".join(_text(part, f"{where}[{index}]") for index, part in enumerate(content))
 
 
-def block_text(part: Mapping[str, Any], where: str, images: list[str] | None) -> str:
-    """The words of one part; see `as_text`."""
+def _text(part: Mapping[str, Any], where: str) -> str:
     kind = part.get("type")
     if kind in _TEXTS:
         if not isinstance(part.get("text"), str):
@@ -59,7 +53,6 @@ def block_text(part: Mapping[str, Any], where: str, images: list[str] | None) ->
         return str(part.get("refusal") or "")
     if kind == "input_json":
         return dumps(part.get("data")).decode()
-    if kind in _IMAGES and images is not None:
-        images.append(where)
-        return ""
+    if kind in _IMAGES:
+        raise WrongField(where, f"{where}: this model has no projector, so it can not see images")
     raise WrongField(where, f"{where}: content of the type {kind!r:.40} can not be read here, only text")

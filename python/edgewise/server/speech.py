@@ -15,7 +15,6 @@ from edgewise.chat.rendering import ChatPrompts
 from edgewise.chat.template import source_in
 from edgewise.errors import ContextFull, InvalidArgument, UnsupportedError
 from edgewise.server.forms import constraint_of
-from edgewise.server.schema import WrongField
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -170,11 +169,6 @@ class Speech:
             raise UnsupportedError(f'"{name}" does not support thinking')
         if ask.suffix is not None and not self._has_gaps:
             raise UnsupportedError(f'"{name}" does not support insert')
-        for where in ask.images:
-            finding = (
-                "this server gives its projector no images yet" if self._installed.projectors else "it has no projector"
-            )
-            raise WrongField(where, f'{where}: "{name}" can not see images: {finding}')
 
     def _chat(self, ask: Ask, longest: int) -> Spoken:
         messages = self.messages(ask)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgewise.server.ask import Ask, Format
-from edgewise.server.content import as_text, block_text
+from edgewise.server.content import as_text
 from edgewise.server.replies import dumps
 from edgewise.server.schema import WrongField
 
@@ -26,12 +26,10 @@ def ask(call: Call) -> Ask:
     """
     body = call.body
     tools, tool_choice = _tools(body)
-    images: list[str] = []
-    messages = conversation(body, images)
+    messages = conversation(body)
     return Ask(
         model=body["model"],
         messages=messages,
-        images=images,
         tools=tools,
         tool_choice=tool_choice,
         has_parallel_calls=not has_one_call(body),
@@ -51,8 +49,8 @@ def has_one_call(body: Mapping[str, Any]) -> bool:
     return bool((body.get("tool_choice") or {}).get("disable_parallel_tool_use"))
 
 
-def conversation(body: Mapping[str, Any], images: list[str]) -> list[dict[str, Any]]:
-    """The messages, in OpenAI's form; `images` gets the fields that hold images."""
+def conversation(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The messages, in OpenAI's form."""
     messages: list[dict[str, Any]] = []
     if body.get("system"):
         messages.append({"role": "system", "content": as_text(body["system"], "system")})
@@ -63,29 +61,29 @@ def conversation(body: Mapping[str, Any], images: list[str]) -> list[dict[str, A
         elif message["role"] == "assistant":
             messages.append(_assistant(message["content"], where))
         else:
-            messages += _user(message["role"], message["content"], where, images)
+            messages += _user(message["role"], message["content"], where)
     return messages
 
 
-def _user(role: str, blocks: Sequence[Mapping[str, Any]], where: str, images: list[str]) -> list[dict[str, Any]]:
+def _user(role: str, blocks: Sequence[Mapping[str, Any]], where: str) -> list[dict[str, Any]]:
     """A turn of the user: results of tools are messages of their own, before the words."""
     results, words = [], []
     for index, block in enumerate(blocks):
         if block["type"] == "tool_result":
-            results.append(_result(block, f"{where}[{index}]", images))
+            results.append(_result(block, f"{where}[{index}]"))
         else:
-            words.append(block_text(block, f"{where}[{index}]", images))
+            words.append(as_text([block], f"{where}[{index}]"))
     return [*results, {"role": role, "content": "\n\n".join(words)}] if words or not results else results
 
 
-def _result(block: Mapping[str, Any], where: str, images: list[str]) -> dict[str, Any]:
+def _result(block: Mapping[str, Any], where: str) -> dict[str, Any]:
     call_id = block.get("tool_use_id")
     if not isinstance(call_id, str):
         raise WrongField(f"{where}.tool_use_id", f"{where}.tool_use_id is required")
     content = block.get("content")
     if content is not None and not isinstance(content, str | list):
         raise WrongField(f"{where}.content", f"{where}.content must be a text or a list of blocks")
-    words = as_text(_blocks(content, f"{where}.content"), f"{where}.content", images)
+    words = as_text(_blocks(content, f"{where}.content"), f"{where}.content")
     return {"role": "tool", "tool_call_id": call_id, "content": f"Error: {words}" if block.get("is_error") else words}
 
 
@@ -106,7 +104,7 @@ def _assistant(blocks: Sequence[Mapping[str, Any]], where: str) -> dict[str, Any
         elif kind == "tool_use":
             calls.append(_call(block, f"{where}[{index}]"))
         elif kind != "redacted_thinking":
-            words += block_text(block, f"{where}[{index}]", None)
+            words += as_text([block], f"{where}[{index}]")
     message: dict[str, Any] = {"role": "assistant", "content": words}
     if thoughts:
         message["reasoning_content"] = thoughts

@@ -67,11 +67,9 @@ def _ask(call: Call) -> Ask:
     if body.get("logprobs"):
         given |= {"logprobs": True, "top_logprobs": int(body.get("top_logprobs") or 0)}
     tools, tool_choice = chosen_tools(body.get("tools") or (), body.get("tool_choice"))
-    images: list[str] = []
     return ask(
         call,
-        messages=messages_as_text(body["messages"], images),
-        images=images,
+        messages=messages_as_text(body["messages"]),
         tools=tools,
         tool_choice=tool_choice,
         has_parallel_calls=body.get("parallel_tool_calls") is not False,

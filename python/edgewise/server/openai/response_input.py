@@ -13,15 +13,12 @@ if TYPE_CHECKING:
 _INPUT_OF_CUSTOM_TOOL = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 
 
-def messages(
-    given: str | Sequence[Mapping[str, Any]], instructions: str | None, images: list[str]
-) -> list[dict[str, Any]]:
+def messages(given: str | Sequence[Mapping[str, Any]], instructions: str | None) -> list[dict[str, Any]]:
     """The conversation, in the form of chat completions.
 
     Args:
         given: a text, or items: messages, calls, their results, reasoning.
         instructions: what comes before all of it.
-        images: gets the fields that hold images.
 
     Raises:
         WrongField: if an item is none that can be read here.
@@ -35,7 +32,7 @@ def messages(
         if item.get("type") == "reasoning":
             reasoning = _reasoning(item, where)
             continue
-        message = _message(item, where, images)
+        message = _message(item, where)
         if message["role"] == "assistant" and reasoning:
             message["reasoning_content"], reasoning = reasoning, ""
         last = found[-1] if found else {}
@@ -72,16 +69,16 @@ def as_chat_tools(tools: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]
     return found
 
 
-def _message(item: Mapping[str, Any], where: str, images: list[str]) -> dict[str, Any]:
+def _message(item: Mapping[str, Any], where: str) -> dict[str, Any]:
     kind = item.get("type") or "message"
     if kind == "message":
         if item.get("role") is None:
             raise WrongField(f"{where}.role", f"{where}.role is required")
-        return {"role": item["role"], "content": as_text(item.get("content"), f"{where}.content", images)}
+        return {"role": item["role"], "content": as_text(item.get("content"), f"{where}.content")}
     if kind in ("function_call", "custom_tool_call"):
         return {"role": "assistant", "content": "", "tool_calls": [_call(item, where)]}
     if kind in ("function_call_output", "custom_tool_call_output"):
-        content = as_text(item.get("output"), f"{where}.output", images)
+        content = as_text(item.get("output"), f"{where}.output")
         return {"role": "tool", "tool_call_id": item.get("call_id") or "", "content": content}
     hint = "; nothing is kept between requests" if kind == "item_reference" else ""
     raise WrongField(f"{where}.type", f"{where}: items of the type {kind!r:.40} can not be read here{hint}")

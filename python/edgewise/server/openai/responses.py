@@ -68,11 +68,9 @@ def _ask(call: Call) -> Ask:
         given |= {"logprobs": True, "top_logprobs": int(body.get("top_logprobs") or 0)}
     tools = response_input.as_chat_tools(response_input.offered(body.get("tools") or ()))
     tools, tool_choice = chosen_tools(tools, body.get("tool_choice"))
-    images: list[str] = []
     return ask(
         call,
-        messages=response_input.messages(body.get("input") or "", body.get("instructions"), images),
-        images=images,
+        messages=response_input.messages(body.get("input") or "", body.get("instructions")),
         tools=tools,
         tool_choice=tool_choice,
         has_parallel_calls=body.get("parallel_tool_calls") is not False,
