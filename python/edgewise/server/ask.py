@@ -41,6 +41,7 @@ class Ask:
         template: a chat template in place of the model's own.
         variables: what else the template may ask for.
         think: whether to reason first, or how hard; None for what the model does by itself.
+        insists_on_thinking: refuse where the model can not reason, in place of going without.
         format: the form of the answer.
         sampling: options of the request, by the names of `GenerateOptions`.
         defaults: options of the surface, where neither the request nor the model has any.
@@ -63,6 +64,7 @@ class Ask:
     template: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
     think: bool | str | None = None
+    insists_on_thinking: bool = True
     format: Format | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)

@@ -10,8 +10,9 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from edgewise.engine.batching import Scores
     from edgewise.server.answering import Cost
 
 Labels = tuple[tuple[str, str], ...]
@@ -78,6 +79,14 @@ class Metrics:
         if cost.generated_tokens > 1:
             self.observe("edgewise_inter_token_p50_seconds", cost.inter_token_p50_s, model=model)
             self.observe("edgewise_inter_token_p95_seconds", cost.inter_token_p95_s, model=model)
+
+    def scored(self, model: str, scores: Sequence[Scores], load_s: float) -> None:
+        """Counts what decisions cost."""
+        for one in scores:
+            self.count("edgewise_prompt_tokens_cached_total", one.cached_tokens, model=model)
+            self.count("edgewise_prompt_tokens_evaluated_total", one.evaluated_tokens, model=model)
+            self.observe("edgewise_queue_seconds", one.queue_s, model=model)
+        self.observe("edgewise_load_seconds", load_s, model=model)
 
     def exposition(self) -> str:
         """Everything, as a Prometheus server reads it."""

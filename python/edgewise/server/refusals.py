@@ -81,7 +81,7 @@ def refusal_of(error: BaseException) -> Refusal:
     message = error.message if error.hint is None else f"{error.message} ({error.hint})"
     for name, kind in _KINDS:
         if isinstance(error, name):
-            return Refusal(kind, message, getattr(error, "retry_after_s", None))
+            return Refusal(kind, message, getattr(error, "retry_after_s", None), getattr(error, "field", None) or None)
     return Refusal("internal", message)
 
 

@@ -31,6 +31,19 @@ _NAMES = {
 _DEEPEST = 64  # levels of lists and objects in a request
 
 
+class WrongField(InvalidArgument):
+    """A field of a request is missing, or not what it must be.
+
+    Args:
+        field: where it is, such as `messages[0].role`; empty for the body as a whole.
+        message: see `EdgewiseError`.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
 def text(description: str = "", **more: Any) -> Schema:
     """A text, with more words of JSON schema."""
     return _described({"type": "string", **more}, description)
@@ -94,14 +107,14 @@ def check(value: Any, shape: Schema, where: str = "") -> None:
     """Checks that a value has a shape.
 
     Raises:
-        InvalidArgument: naming the field, what it must be and what it is.
+        WrongField: naming the field, what it must be and what it is.
     """
     _check(value, shape, where, 0)
 
 
 def _check(value: Any, shape: Schema, where: str, depth: int) -> None:
     if depth > _DEEPEST:
-        raise InvalidArgument(f"{where}: nested more than {_DEEPEST} levels deep")
+        raise WrongField(where, f"{where}: nested more than {_DEEPEST} levels deep")
     if "anyOf" in shape:
         fitting = [one for one in shape["anyOf"] if _has_type(value, one)]
         if not fitting:
@@ -117,7 +130,7 @@ def _check(value: Any, shape: Schema, where: str, depth: int) -> None:
         _check_range(value, shape, where)
     elif kind == "string":
         if len(value) < shape.get("minLength", 0):
-            raise InvalidArgument(f"{where or 'the body'} must not be empty")
+            raise WrongField(where, f"{where or 'the body'} must not be empty")
     elif kind == "array":
         _check_items(value, shape, where, depth)
     elif kind == "object":
@@ -130,7 +143,7 @@ def _check_any(value: Any, shapes: Sequence[Schema], where: str, depth: int) -> 
         try:
             _check(value, shape, where, depth)
             return
-        except InvalidArgument:
+        except WrongField:
             if index == len(shapes) - 1:
                 raise
 
@@ -140,18 +153,18 @@ def _check_range(value: float, shape: Schema, where: str) -> None:
     if (least is None or value >= least) and (most is None or value <= most):
         return
     if most is None:
-        raise InvalidArgument(f"{where} must be at least {least}, got {value}")
+        raise WrongField(where, f"{where} must be at least {least}, got {value}")
     if least is None:
-        raise InvalidArgument(f"{where} must be at most {most}, got {value}")
-    raise InvalidArgument(f"{where} must be between {least} and {most}, got {value}")
+        raise WrongField(where, f"{where} must be at most {most}, got {value}")
+    raise WrongField(where, f"{where} must be between {least} and {most}, got {value}")
 
 
 def _check_items(value: Sequence[Any], shape: Schema, where: str, depth: int) -> None:
     least, most = shape.get("minItems", 0), shape.get("maxItems")
     if len(value) < least:
-        raise InvalidArgument(f"{where} must have at least {least} items, got {len(value)}")
+        raise WrongField(where, f"{where} must have at least {least} items, got {len(value)}")
     if most is not None and len(value) > most:
-        raise InvalidArgument(f"{where} must have at most {most} items, got {len(value)}")
+        raise WrongField(where, f"{where} must have at most {most} items, got {len(value)}")
     items = shape["items"]
     if items:
         for index, item in enumerate(value):
@@ -162,7 +175,7 @@ def _check_fields(value: Mapping[str, Any], shape: Schema, where: str, depth: in
     prefix = f"{where}." if where else ""
     for name in shape.get("required", ()):
         if value.get(name) is None:
-            raise InvalidArgument(f"{prefix}{name} is required")
+            raise WrongField(f"{prefix}{name}", f"{prefix}{name} is required")
     properties = shape.get("properties", {})
     others = shape.get("additionalProperties")
     for name, field in value.items():
@@ -186,10 +199,10 @@ def _has_type(value: Any, shape: Schema) -> bool:
     return isinstance(value, types[kind])
 
 
-def _refusal(value: Any, shape: Schema, where: str) -> InvalidArgument:
+def _refusal(value: Any, shape: Schema, where: str) -> WrongField:
     got = json.dumps(value, ensure_ascii=False)
     got = got if len(got) <= 40 else f"{got[:40]}..."
-    return InvalidArgument(f"{where or 'the body'} must be {_description(shape)}, got {got}")
+    return WrongField(where, f"{where or 'the body'} must be {_description(shape)}, got {got}")
 
 
 def _description(shape: Schema) -> str:

@@ -165,7 +165,7 @@ class Speech:
         name = self._installed.name
         if "embedding" in self.capabilities:
             raise UnsupportedError(f'"{name}" does not support generate: it makes embeddings')
-        if ask.think and ask.think is not None and "thinking" not in self.capabilities:
+        if ask.think and ask.insists_on_thinking and "thinking" not in self.capabilities:
             raise UnsupportedError(f'"{name}" does not support thinking')
         if ask.suffix is not None and not self._has_gaps:
             raise UnsupportedError(f'"{name}" does not support insert')

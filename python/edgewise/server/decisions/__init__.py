@@ -1,0 +1,1 @@
+"""Decisions: which of given answers a model finds likely, without generating any."""

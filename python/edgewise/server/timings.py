@@ -1,0 +1,34 @@
+"""Where the time of a request went, as replies tell it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgewise.server.answering import Cost
+
+
+def timings(cost: Cost) -> dict[str, float]:
+    """Where the time went, in milliseconds, by llama.cpp's names; tokens per second count those that were evaluated."""
+    decoded = max(0, cost.generated_tokens - 1)
+    return {
+        "cache_n": cost.cached_tokens,
+        "prompt_n": cost.evaluated_tokens,
+        "prompt_ms": milliseconds(cost.prefill_s),
+        "prompt_per_token_ms": milliseconds(cost.prefill_s / cost.evaluated_tokens) if cost.evaluated_tokens else 0.0,
+        "prompt_per_second": round(cost.evaluated_tokens / cost.prefill_s, 3) if cost.prefill_s > 0 else 0.0,
+        "predicted_n": cost.generated_tokens,
+        "predicted_ms": milliseconds(cost.decode_s),
+        "predicted_per_token_ms": milliseconds(cost.decode_s / decoded) if decoded else 0.0,
+        "predicted_per_second": round(decoded / cost.decode_s, 3) if cost.decode_s > 0 else 0.0,
+        "queue_ms": milliseconds(cost.queue_s),
+        "load_ms": milliseconds(cost.load_s),
+        "time_to_first_token_ms": milliseconds(cost.time_to_first_token_s),
+        "inter_token_p50_ms": milliseconds(cost.inter_token_p50_s),
+        "inter_token_p95_ms": milliseconds(cost.inter_token_p95_s),
+    }
+
+
+def milliseconds(seconds: float) -> float:
+    """Seconds as milliseconds, of which a thousandth is the smallest that is told."""
+    return round(seconds * 1e3, 3)
