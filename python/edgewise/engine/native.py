@@ -13,10 +13,11 @@ from edgewise.background import Background
 from edgewise.config import LARGEST
 from edgewise.engine.answer import Answer
 from edgewise.engine.draft_model import DraftModel, open_draft_model
+from edgewise.engine.images import NO_IMAGES, ImagePrompt
 from edgewise.engine.prompt_cache import PromptCache
 from edgewise.engine.protocol import Engine, GenerateOptions
 from edgewise.engine.turns import Turns
-from edgewise.errors import ContextFull, InvalidArgument
+from edgewise.errors import ContextFull, InvalidArgument, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -170,7 +171,7 @@ class NativeEngine(Engine):
 
     def generate(
         self,
-        prompt: str | Sequence[int],
+        prompt: str | Sequence[int] | ImagePrompt,
         options: GenerateOptions | None = None,
         *,
         constraint: Constraint | None = None,
@@ -189,7 +190,10 @@ class NativeEngine(Engine):
         Raises:
             ContextFull: if the prompt leaves no room for an answer.
             InvalidArgument: if the prompt is empty or a token id is not in the vocabulary.
+            UnsupportedError: if there are images in the prompt.
         """
+        if isinstance(prompt, ImagePrompt):
+            raise UnsupportedError(NO_IMAGES, hint="a model opened by llama.cpp with its projector does")
         options = options or GenerateOptions()
         tokens = self.tokenize(prompt, parse_special=True) if isinstance(prompt, str) else list(prompt)
         self.check_prompt(tokens)
