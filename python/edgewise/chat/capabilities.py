@@ -13,7 +13,7 @@ from edgewise.errors import EdgewiseError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Capability = Literal["completion", "tools", "thinking", "insert", "embedding"]
+Capability = Literal["completion", "tools", "thinking", "insert", "vision", "embedding"]
 
 _SWITCHES = ("enable_thinking", "reasoning_effort")
 _INFILL_KEYS = (("fim_pre", "fim_suf", "fim_mid"), ("prefix", "suffix", "middle"))
@@ -31,7 +31,7 @@ def capabilities(
 
     Returns:
         `embedding` for models that do nothing else; for others `completion`, then what comes on top of it. A template
-        that does not compile shows neither tools nor thinking.
+        that does not compile shows neither tools nor thinking. `vision` is a matter of other files.
     """
     if f"{metadata.get('general.architecture')}.pooling_type" in metadata:
         return ("embedding",)

@@ -109,7 +109,11 @@ class Answers:
         """
         until_s = self._deadline_s(ask)
         async with self._models.lease(
-            ask.model, keep_alive_s=ask.keep_alive_s, context_length=ask.context_length, until_s=until_s
+            ask.model,
+            keep_alive_s=ask.keep_alive_s,
+            context_length=ask.context_length,
+            until_s=until_s,
+            has_images=ask.has_images,
         ) as lease:
             model = lease.model
             speech = await speech_of(model)
@@ -120,6 +124,23 @@ class Answers:
             spoken = await asyncio.to_thread(speech.prompt, ask, options.max_tokens, limit)
             options = replace(options, shown_tokens=spoken.shown_tokens)
             yield Prepared(ask, lease, spoken, options, limit, until_s, self._metrics, self._log)
+
+    async def count(self, ask: Ask) -> int:
+        """How many tokens a conversation has as a prompt. Those of images are known once they were looked at.
+
+        Raises:
+            EdgewiseError: if the model is not there, or does not do what is asked.
+        """
+        if ask.has_images:
+            nothing = replace(ask, sampling={**ask.sampling, "max_tokens": 0})
+            async with self.prepare(nothing) as prepared, prepared.start() as answer:
+                async for _ in answer:
+                    pass
+                return answer.cost.prompt_tokens
+        async with self._models.lease(ask.model) as lease:
+            speech = await speech_of(lease.model)
+            prompt = await asyncio.to_thread(lambda: speech.render(speech.messages(ask), ask))
+            return len(prompt.tokens or ())
 
     def _deadline_s(self, ask: Ask) -> float | None:
         limit_s = self._config.deadline_s if ask.deadline_s is None else min(ask.deadline_s, self._config.deadline_s)
@@ -194,7 +215,7 @@ class Reply:
         model = prepared.lease.model
         try:
             self._running: Stream = model.batch.submit(
-                prepared.spoken.tokens,
+                prepared.spoken.prompt,
                 options,
                 constraint=prepared.spoken.constraint(),
                 deadline_s=left_s,
