@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,6 +51,7 @@ def server(_serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         projectors=(write_projector(folder / "mmproj.gguf", width),),
     )
     Store(folder / "store").create("eyes", recipe)
+    Store(folder / "store").create("small", Recipe(source="eyes", parameters={"num_ctx": 256}))
     running, stop = _serve(folder, [], EngineConfig(prompt_cache_bytes=0))
     yield running
     stop()
@@ -266,7 +268,19 @@ def test_what_an_engine_that_sees_does_not_do_is_refused(server: Running) -> Non
     assert "a gap" in refused(server, prompt="x", suffix="y", images=images)
     assert "context" in refused(server, prompt="x", images=images, context=[1, 2])
     assert "33 images" in refused(server, prompt="x", images=images * 33)
-    assert "exceed context window" in refused(server, prompt="x", images=images * 32, options={"num_ctx": 128})
+
+
+def test_images_that_do_not_fit_are_refused_with_both_numbers(server: Running) -> None:
+    images = [encoded(RED)] * 32
+    refusal = refused(server, prompt="x", images=images, options={"num_ctx": 128})
+    assert re.search(r"5\d\d tokens with its images, the context window 128", refusal)
+    status, answer = post(
+        server, "/api/generate", model="eyes", prompt="x", images=images[:2], stream=False, options={"num_ctx": 64}
+    )
+    assert status == 200, answer
+    assert answer["prompt_eval_count"] + answer["eval_count"] <= 64
+    refusal = refused(server, model="small", prompt="x", images=images)
+    assert re.search(r"\(5\d\d\) exceed context window of 256", refusal)
 
 
 def test_the_backend_and_the_engine_that_was_chosen_decide(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
