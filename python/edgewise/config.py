@@ -53,6 +53,7 @@ class EngineConfig:
             space if that is less. See docs/prompt-cache.md.
         cache_folder: where they are, in a folder `prompts`; by default `edgewise` in the user's cache folder.
         lora: adapters that change what the model computes, in GGUF form: path and scale of each. See docs/lora.md.
+        projector: path of the GGUF file (mmproj) by which the model sees images; needs the llama.cpp backend.
 
     Raises:
         InvalidArgument: if a value is out of its range or a choice unknown.
@@ -71,6 +72,7 @@ class EngineConfig:
     prompt_cache_bytes: int | None = None
     cache_folder: str = ""
     lora: Sequence[tuple[str | Path, float]] = ()
+    projector: str = ""
 
     def __post_init__(self) -> None:
         _require_choice("engine", self.engine, get_args(EngineName))
@@ -91,6 +93,8 @@ class EngineConfig:
         if not isinstance(self.cache_folder, str):
             raise InvalidArgument(f"cache_folder must be a path, got {self.cache_folder!r}")
         _require_adapters(self.lora)
+        if not isinstance(self.projector, str):
+            raise InvalidArgument(f"projector must be a path, got {self.projector!r}")
 
     def context_for(self, trained: int) -> int:
         """The context length to use with a model that was trained for `trained` tokens."""

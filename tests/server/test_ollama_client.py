@@ -305,6 +305,6 @@ def test_a_conversation_with_calls_and_results_is_taken(demo: Running, client: C
 
 
 def test_images_are_refused_where_nothing_sees_them(demo: Running, client: Client) -> None:
-    with pytest.raises(ollama.ResponseError, match="images") as refusal:
+    with pytest.raises(ollama.ResponseError, match="can not see images: it has no projector") as refusal:
         client(demo).generate("demo", "What is this?", images=["aGk="])
     assert refusal.value.status_code == 400

@@ -14,7 +14,7 @@ from edgewise.errors import EdgewiseError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Capability = Literal["completion", "tools", "thinking", "insert", "embedding"]
+Capability = Literal["completion", "tools", "thinking", "insert", "vision", "embedding"]
 
 _SWITCHES = ("enable_thinking", "reasoning_effort")
 _INFILL_KEYS = (("fim_pre", "fim_suf", "fim_mid"), ("prefix", "suffix", "middle"))
@@ -32,7 +32,7 @@ def capabilities(
 
     Returns:
         `embedding` for models that do nothing else; for others `completion`, then what comes on top of it. A template
-        that does not compile shows neither tools nor thinking.
+        that does not compile shows neither tools nor thinking. `vision` is a matter of other files.
     """
     architecture = str(metadata.get("general.architecture"))
     if f"{architecture}.pooling_type" in metadata or _core.Encoder.knows(architecture):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from edgewise.config import EngineConfig
 from edgewise.config import load as load_config
 from edgewise.engine import models
+from edgewise.engine.images import NO_IMAGES
 from edgewise.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -39,8 +40,10 @@ def open(  # noqa: A001  the word for it; used as `edgewise.open`
     path = models.resolve(str(path))
     config = load_config() if config is None else config
     wanted = engine or config.engine
-    if wanted == "llamacpp" or (wanted == "auto" and config.gpu_layers != 0):
+    if wanted == "llamacpp" or (wanted == "auto" and (config.gpu_layers != 0 or config.projector)):
         return _open_llamacpp(path, config)
+    if config.projector:
+        raise UnsupportedError(NO_IMAGES, hint=f"engine='llamacpp' does ({INSTALL_LLAMACPP})")
     if config.gpu_layers != 0:
         raise UnsupportedError(
             f"gpu_layers={config.gpu_layers}: the native engine runs on the CPU",

@@ -14,6 +14,7 @@ from edgewise.config import LARGEST
 from edgewise.engine.answer import Answer
 from edgewise.engine.draft_model import DraftModel, open_draft_model
 from edgewise.engine.encoder import open_encoder
+from edgewise.engine.images import NO_IMAGES, ImagePrompt
 from edgewise.engine.prompt_cache import PromptCache
 from edgewise.engine.protocol import Engine, GenerateOptions
 from edgewise.engine.turns import Turns
@@ -213,7 +214,7 @@ class NativeEngine(Engine):
 
     def generate(
         self,
-        prompt: str | Sequence[int],
+        prompt: str | Sequence[int] | ImagePrompt,
         options: GenerateOptions | None = None,
         *,
         constraint: Constraint | None = None,
@@ -232,8 +233,10 @@ class NativeEngine(Engine):
         Raises:
             ContextFull: if the prompt leaves no room for an answer.
             InvalidArgument: if the prompt is empty or a token id is not in the vocabulary.
-            UnsupportedError: if the model is an encoder.
+            UnsupportedError: if the model is an encoder, or there are images in the prompt.
         """
+        if isinstance(prompt, ImagePrompt):
+            raise UnsupportedError(NO_IMAGES, hint="a model opened by llama.cpp with its projector does")
         options = options or GenerateOptions()
         tokens = self.tokenize(prompt, parse_special=True) if isinstance(prompt, str) else list(prompt)
         self.check_prompt(tokens)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from edgewise.config import EngineConfig, EngineName
+    from edgewise.engine.images import ImagePrompt
 
 FinishReason = Literal["stop", "length"]
 
@@ -304,16 +305,18 @@ class Engine(Protocol):
             special: write special tokens out instead of leaving them away.
         """
 
-    def generate(self, prompt: str | Sequence[int], options: GenerateOptions | None = None) -> Generation:
+    def generate(self, prompt: str | Sequence[int] | ImagePrompt, options: GenerateOptions | None = None) -> Generation:
         """Continues a prompt. What the KV cache shares with it is not evaluated again.
 
         Args:
-            prompt: text, which gets the special tokens that the model expects, or token ids as they are.
+            prompt: text, which gets the special tokens that the model expects, or token ids as they are; with images
+                where the engine sees them.
             options: how the answer is made.
 
         Raises:
             ContextFull: if the prompt leaves no room for an answer.
             InvalidArgument: if a token id is not in the vocabulary.
+            UnsupportedError: if there are images, and the engine does not see them.
         """
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgewise.chat.events import ToolCall
-from edgewise.errors import Closed
+from edgewise.errors import Closed, ContextFull
 from edgewise.server.models import speech_of
 from edgewise.server.parameters import generate_options
 from edgewise.server.refusals import Refused
@@ -109,7 +109,11 @@ class Answers:
         """
         until_s = self._deadline_s(ask)
         async with self._models.lease(
-            ask.model, keep_alive_s=ask.keep_alive_s, context_length=ask.context_length, until_s=until_s
+            ask.model,
+            keep_alive_s=ask.keep_alive_s,
+            context_length=ask.context_length,
+            until_s=until_s,
+            has_images=ask.has_images,
         ) as lease:
             model = lease.model
             speech = await speech_of(model)
@@ -119,7 +123,26 @@ class Answers:
                 limit = min(limit, ask.context_length)
             spoken = await asyncio.to_thread(speech.prompt, ask, options.max_tokens, limit)
             options = replace(options, shown_tokens=spoken.shown_tokens)
-            yield Prepared(ask, lease, spoken, options, limit, until_s, self._metrics, self._log)
+            prepared = Prepared(ask, lease, spoken, options, limit, until_s, self._metrics, self._log)
+            if spoken.illustrated is not None and limit < model.engine.context_length:
+                await prepared.measure()
+            yield prepared
+
+    async def count(self, ask: Ask) -> int:
+        """How many tokens a conversation has as a prompt. Those of images are known once they were looked at.
+
+        Raises:
+            EdgewiseError: if the model is not there, or does not do what is asked.
+        """
+        if ask.has_images:
+            nothing = replace(ask, sampling={**ask.sampling, "max_tokens": 0})
+            async with self.prepare(nothing) as prepared:
+                await prepared.measure()
+                return prepared.prompt_tokens
+        async with self._models.lease(ask.model) as lease:
+            speech = await speech_of(lease.model)
+            prompt = await asyncio.to_thread(lambda: speech.render(speech.messages(ask), ask))
+            return len(prompt.tokens or ())
 
     def _deadline_s(self, ask: Ask) -> float | None:
         limit_s = self._config.deadline_s if ask.deadline_s is None else min(ask.deadline_s, self._config.deadline_s)
@@ -139,6 +162,7 @@ class Prepared:
         deadline_s: when they must be over, on `time.perf_counter`; None for no limit.
         metrics: told of each answer's cost.
         log: told of prompts and answers; None if that is not wanted.
+        prompt_tokens: of the prompt, as far as it is known: of images when they were measured.
     """
 
     ask: Ask
@@ -149,6 +173,27 @@ class Prepared:
     deadline_s: float | None
     metrics: Metrics
     log: Log | None
+    prompt_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        self.prompt_tokens = len(self.spoken.tokens)
+
+    async def measure(self) -> None:
+        """Lets the engine look at the images and count their tokens; what it found stays in its cache for the answer.
+
+        Raises:
+            ContextFull: if they leave no room for an answer.
+        """
+        async with self.start(max_tokens=0) as answer:
+            async for _ in answer:
+                pass
+        self.prompt_tokens = answer.cost.prompt_tokens
+        if self.prompt_tokens >= self.context_limit:
+            raise ContextFull(
+                f"the prompt has {self.prompt_tokens} tokens with its images, the context window {self.context_limit}, "
+                "of which the answer needs one at least",
+                hint="a longer context (options.num_ctx), fewer or smaller images",
+            )
 
     def start(self, **changes: Any) -> Reply:
         """Starts an answer.
@@ -160,7 +205,7 @@ class Prepared:
             EdgewiseError: if the queue is full or an option out of its range.
         """
         options = replace(self.options, **changes) if changes else self.options
-        room = self.context_limit - len(self.spoken.tokens)
+        room = self.context_limit - self.prompt_tokens
         if not options.context_shift and (options.max_tokens is None or options.max_tokens > room):
             options = replace(options, max_tokens=max(0, room))
         left_s = None if self.deadline_s is None else self.deadline_s - time.perf_counter()
@@ -194,7 +239,7 @@ class Reply:
         model = prepared.lease.model
         try:
             self._running: Stream = model.batch.submit(
-                prepared.spoken.tokens,
+                prepared.spoken.prompt,
                 options,
                 constraint=prepared.spoken.constraint(),
                 deadline_s=left_s,

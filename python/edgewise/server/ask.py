@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgewise.server.images import images_in
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from edgewise.server.images import GivenImage
 
 FormatKind = Literal["json_object", "json_schema", "regex", "lark", "gbnf"]
 
@@ -34,6 +38,7 @@ class Ask:
         model: its name.
         messages: in OpenAI's form.
         prompt: text, whose special tokens are read as such, or token ids.
+        images: seen before the prompt; those of messages are parts of their content.
         suffix: what comes after the answer, for models that fill in the middle; needs a prompt that is text.
         tools: in OpenAI's form.
         tool_choice: which of them the answer has to call, in OpenAI's form; None for any or none.
@@ -57,6 +62,7 @@ class Ask:
     model: str
     messages: Sequence[Mapping[str, Any]] | None = None
     prompt: str | Sequence[int] | None = None
+    images: tuple[GivenImage, ...] = ()
     suffix: str | None = None
     tools: Sequence[Mapping[str, Any]] = ()
     tool_choice: Any = None
@@ -75,3 +81,8 @@ class Ask:
     deadline_s: float | None = None
     arrived_s: float = 0.0
     continues: bool = False
+
+    @property
+    def has_images(self) -> bool:
+        """Whether there is something to see."""
+        return bool(self.images or images_in(self.messages or ()))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from edgewise import _core
 from edgewise.chat.capabilities import capabilities
 from edgewise.chat.template import source_in
+from edgewise.server.sight import sees
 
 if TYPE_CHECKING:
     from edgewise.chat.capabilities import Capability
@@ -21,7 +22,8 @@ def capabilities_of(model: InstalledModel) -> tuple[Capability, ...]:
         EdgewiseError: if its file or its template can not be read.
     """
     status = model.path.stat()
-    return _capabilities(_Key(model, (model.digest, str(model.path), status.st_size, status.st_mtime_ns)))
+    found = _capabilities(_Key(model, (model.digest, str(model.path), status.st_size, status.st_mtime_ns)))
+    return (*found, "vision") if "completion" in found and sees(model) else found
 
 
 class _Key:

@@ -21,7 +21,7 @@ class Footprint:
     """What a model takes.
 
     Args:
-        weights_bytes: the file, and its adapters.
+        weights_bytes: the file, its adapters and its projector.
         token_bytes: what the KV cache takes for a token.
         cache_tokens: tokens that the cache has room for.
         context_length: tokens that one sequence may have.
@@ -82,7 +82,11 @@ def footprint(path: Path, config: EngineConfig) -> Footprint:
     trained = max(per_layer("context_length", 0), default=0)
     context = config.context_for(trained)
     return Footprint(
-        weights_bytes=file.size_bytes + sum(_core.ModelFile(adapter).size_bytes for adapter, _ in config.lora),
+        weights_bytes=file.size_bytes
+        + sum(
+            _core.ModelFile(other).size_bytes
+            for other in (*(adapter for adapter, _ in config.lora), *([config.projector] if config.projector else ()))
+        ),
         token_bytes=kv_heads
         * (key_length * _ELEMENT_BYTES[config.key_format] + value_length * _ELEMENT_BYTES[config.value_format]),
         cache_tokens=context * config.sequences,

@@ -14,10 +14,12 @@ from edgewise.engine.available_memory import available_memory
 from edgewise.engine.batching import Batch, batch_of
 from edgewise.server.footprint import Footprint, footprint
 from edgewise.server.refusals import Refused
+from edgewise.server.sight import projector_for
 from edgewise.server.speech import Speech
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from edgewise.config import EngineConfig
     from edgewise.engine.available_memory import AvailableMemory
@@ -50,6 +52,7 @@ class Loaded:
         speech: how to speak with it, once somebody did.
         kept: keeps its files, should its name be deleted.
         slots: answers that it computes at once.
+        sees: it was opened with its projector.
     """
 
     installed: InstalledModel
@@ -66,12 +69,31 @@ class Loaded:
     speech: Speech | None = None
     kept: StoreLease | None = None
     slots: int = 1
+    sees: bool = False
+
+    @property
+    def key(self) -> tuple[str, bool]:
+        """What tells it from others in memory; a model may be there twice, once to see images."""
+        return self.installed.digest, self.sees
 
     @property
     def expires_in_s(self) -> float:
         """How long it stays if nobody asks for it."""
         left_s = self.keep_alive_s if self.leases else self.used_s + self.keep_alive_s - time.monotonic()
         return max(0.0, left_s)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What a request needs: a model, with so many tokens of context, and a projector if it is to see."""
+
+    installed: InstalledModel
+    context_length: int | None
+    projector: Path | None
+
+    @property
+    def key(self) -> tuple[str, bool]:
+        return self.installed.digest, self.projector is not None
 
 
 @dataclass(frozen=True)
@@ -116,8 +138,8 @@ class Models:
         self._engine_config = replace(engine_config, sequences=max(engine_config.sequences, config.parallel))
         self._metrics = metrics
         self._log = log
-        self._loaded: dict[str, Loaded] = {}
-        self._loading: dict[str, asyncio.Task[Loaded]] = {}
+        self._loaded: dict[tuple[str, bool], Loaded] = {}
+        self._loading: dict[tuple[str, bool], asyncio.Task[Loaded]] = {}
         self._dropping: set[asyncio.Task[None]] = set()
         self._waiting = 0
         self._room = asyncio.Lock()  # one decision about memory at a time
@@ -143,6 +165,7 @@ class Models:
         keep_alive_s: float | None = None,
         context_length: int | None = None,
         until_s: float | None = None,
+        has_images: bool = False,
     ) -> AsyncIterator[Lease]:
         """A model for as long as the block runs, loaded if it is not in memory.
 
@@ -151,17 +174,19 @@ class Models:
             keep_alive_s: how long it stays afterwards; None for the server's setting.
             context_length: tokens of context that are needed at least; None for what the model has by default.
             until_s: how long to wait for it, on `time.perf_counter`.
+            has_images: it has to see.
 
         Raises:
             Refused: if there is no such model, or no room for it.
+            UnsupportedError: if it can not see, and has to.
             EdgewiseError: if it can not be opened.
         """
         started_s = time.perf_counter()
-        installed = await asyncio.to_thread(self._catalog.find, name)
-        model = self._ready(installed, context_length)
+        wanted = await asyncio.to_thread(self._wanted, name, context_length, has_images)
+        model = self._ready(wanted)
         load_s = 0.0
         if model is None:
-            model = await self._wait_for(installed, context_length, until_s)
+            model = await self._wait_for(wanted, until_s)
             load_s = time.perf_counter() - started_s
         else:
             model.leases += 1
@@ -181,12 +206,11 @@ class Models:
 
     async def forget(self, digest: str) -> bool:
         """The same by the model's digest, for one that has no name any more."""
-        model = self._loaded.get(digest)
-        if model is None:
-            return False
-        model.keep_alive_s = 0.0
-        await self._drop_idle(model)
-        return True
+        models = [model for model in self._loaded.values() if model.installed.digest == digest]
+        for model in models:
+            model.keep_alive_s = 0.0
+            await self._drop_idle(model)
+        return bool(models)
 
     async def close(self) -> None:
         """Unloads everything, answers that are still going on included."""
@@ -197,41 +221,50 @@ class Models:
             await self._drop(model)
         await asyncio.gather(*self._dropping)
 
-    def config_for(self, installed: InstalledModel, context_length: int | None) -> EngineConfig:
+    def _wanted(self, name: str, context_length: int | None, has_images: bool) -> _Wanted:
+        installed = self._catalog.find(name)
+        projector = projector_for(installed, self._engine_config, has_images=has_images)
+        return _Wanted(installed, context_length, projector)
+
+    def _config_for(self, wanted: _Wanted) -> EngineConfig:
         """How a model is opened."""
-        wanted = context_length if context_length is not None else installed.parameters.get("num_ctx")
+        installed, length = wanted.installed, wanted.context_length
+        length = length if length is not None else installed.parameters.get("num_ctx")
         config = self._engine_config
-        if isinstance(wanted, int) and wanted > 0:
+        if isinstance(length, int) and length > 0:
             trained = footprint(installed.path, replace(config, context_length=0)).trained_length
-            config = replace(config, context_length=min(wanted, trained) if trained else wanted)
+            config = replace(config, context_length=min(length, trained) if trained else length)
+        if wanted.projector is not None:
+            config = replace(config, engine="llamacpp", projector=str(wanted.projector), sequences=1)
         if installed.adapters:
             config = replace(config, lora=[*config.lora, *((path, 1.0) for path in installed.adapters)])
         return config
 
-    def _ready(self, installed: InstalledModel, context_length: int | None) -> Loaded | None:
-        model = self._loaded.get(installed.digest)
+    def _ready(self, wanted: _Wanted) -> Loaded | None:
+        model = self._loaded.get(wanted.key)
         if model is None or model.is_leaving or model.is_broken:
             return None
         trained = model.footprint.trained_length
-        wanted = context_length or installed.parameters.get("num_ctx") or self._engine_config.context_for(trained)
-        return model if min(wanted, trained or math.inf) <= model.engine.context_length else None
+        length = wanted.context_length or wanted.installed.parameters.get("num_ctx")
+        length = length or self._engine_config.context_for(trained)
+        return model if min(length, trained or math.inf) <= model.engine.context_length else None
 
-    async def _wait_for(self, installed: InstalledModel, context_length: int | None, until_s: float | None) -> Loaded:
+    async def _wait_for(self, wanted: _Wanted, until_s: float | None) -> Loaded:
         """Loads a model, together with others who wait for the same, and takes a lease."""
         if self._waiting >= self._config.queue_limit + self._config.parallel:
             raise Refused("overloaded", "too many requests wait for models to be loaded", retry_after_s=2.0)
         self._waiting += 1
         try:
             while True:
-                model = self._ready(installed, context_length)
+                model = self._ready(wanted)
                 if model is not None:
                     model.leases += 1
                     return model
-                task = self._loading.get(installed.digest)
+                task = self._loading.get(wanted.key)
                 if task is None:
-                    task = asyncio.ensure_future(self._load(installed, context_length))
-                    self._loading[installed.digest] = task
-                    task.add_done_callback(lambda done: self._loaded_or_not(installed, done))
+                    task = asyncio.ensure_future(self._load(wanted))
+                    self._loading[wanted.key] = task
+                    task.add_done_callback(lambda done: self._loaded_or_not(wanted, done))
                 left_s = None if until_s is None else until_s - time.perf_counter()
                 try:
                     # The load goes on for the others if this client leaves.
@@ -241,22 +274,23 @@ class Models:
         finally:
             self._waiting -= 1
 
-    async def _load(self, installed: InstalledModel, context_length: int | None) -> Loaded:
+    async def _load(self, wanted: _Wanted) -> Loaded:
+        installed = wanted.installed
         async with self._room:
-            config = await asyncio.to_thread(self.config_for, installed, context_length)
+            config = await asyncio.to_thread(self._config_for, wanted)
             need = await asyncio.to_thread(footprint, installed.path, config)
             # The model may have been loaded while this waited.
-            ready = self._ready(installed, context_length)
+            ready = self._ready(wanted)
             if ready is not None:
                 return ready
             await self._budget_bytes(installed, need)
-            previous = self._loaded.get(installed.digest)
+            previous = self._loaded.get(wanted.key)
             if previous is not None:
                 await self._retire(previous)
             await self._make_room(installed, need)
             started_s = time.perf_counter()
             model = await asyncio.to_thread(self._open, installed, config, need)
-            self._loaded[installed.digest] = model
+            self._loaded[wanted.key] = model
             self._expire_later(model)
             self._metrics.count("edgewise_model_loads_total", model=installed.name)
             self._log.write(
@@ -280,7 +314,8 @@ class Models:
         batch = batch_of(engine, parallel=self._config.parallel, queue_limit=self._config.queue_limit)
         slots = self._config.parallel if isinstance(batch, Batch) else 1
         keep_alive_s = self._config.keep_alive_s
-        return Loaded(installed, engine, batch, need, keep_alive_s=keep_alive_s, kept=kept, slots=slots)
+        sees = bool(config.projector)
+        return Loaded(installed, engine, batch, need, keep_alive_s=keep_alive_s, kept=kept, slots=slots, sees=sees)
 
     async def _make_room(self, installed: InstalledModel, need: Footprint) -> None:
         """Unloads models until there is room for one more.
@@ -325,9 +360,9 @@ class Models:
                 await self._drop(model)
 
     async def _drop(self, model: Loaded) -> None:
-        if self._loaded.get(model.installed.digest) is not model:
+        if self._loaded.get(model.key) is not model:
             return
-        del self._loaded[model.installed.digest]
+        del self._loaded[model.key]
         if model.expiry is not None:
             model.expiry.cancel()
         await asyncio.to_thread(_close, model)
@@ -351,10 +386,10 @@ class Models:
             self._dropping.add(task)
             task.add_done_callback(self._dropping.discard)
 
-    def _loaded_or_not(self, installed: InstalledModel, task: asyncio.Task[Loaded]) -> None:
-        self._loading.pop(installed.digest, None)
+    def _loaded_or_not(self, wanted: _Wanted, task: asyncio.Task[Loaded]) -> None:
+        self._loading.pop(wanted.key, None)
         if not task.cancelled() and task.exception() is not None:
-            self._log.write("not loaded", model=installed.name, error=str(task.exception()))
+            self._log.write("not loaded", model=wanted.installed.name, error=str(task.exception()))
 
 
 async def speech_of(model: Loaded) -> Speech:

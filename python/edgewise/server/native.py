@@ -10,6 +10,7 @@ from starlette.responses import Response
 from edgewise.errors import InvalidArgument
 from edgewise.server import openapi, schema
 from edgewise.server.ask import Ask
+from edgewise.server.content import as_text
 from edgewise.server.endpoint import Endpoint, Surface
 from edgewise.server.models import speech_of
 from edgewise.server.refusals import Refused
@@ -78,7 +79,12 @@ async def apply_template(call: Call) -> Response:
     """The prompt that messages become."""
     ask = Ask(
         model_of(call),
-        messages=call.body["messages"],
+        messages=[
+            {**one, "content": as_text(one["content"], f"messages[{index}].content")}
+            if isinstance(one.get("content"), list) and all(isinstance(part, dict) for part in one["content"])
+            else one
+            for index, one in enumerate(call.body["messages"])
+        ],
         tools=call.body.get("tools") or (),
         variables=call.body.get("chat_template_kwargs") or {},
     )

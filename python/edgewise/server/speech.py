@@ -15,6 +15,7 @@ from edgewise.chat.rendering import ChatPrompts
 from edgewise.chat.template import source_in
 from edgewise.errors import ContextFull, InvalidArgument, UnsupportedError
 from edgewise.server.forms import constraint_of
+from edgewise.server.images import Marks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from edgewise.chat.capabilities import Capability
     from edgewise.chat.events import Event
     from edgewise.chat.rendering import ChatPrompt
+    from edgewise.engine.images import ImagePrompt
     from edgewise.engine.protocol import Constraint, Engine
     from edgewise.server.ask import Ask
     from edgewise.store.installed import InstalledModel
@@ -49,6 +51,7 @@ class Spoken:
         reads_calls: the answer is searched for calls of tools; one that has a form of its own is not.
         constraint: makes what holds an answer to its form.
         truncated_tokens: how many were left away.
+        illustrated: the prompt with its images, which are no tokens; None if there are none.
     """
 
     tokens: Sequence[int]
@@ -56,6 +59,12 @@ class Spoken:
     reads_calls: bool = True
     constraint: Callable[[], Constraint | None] = lambda: None
     truncated_tokens: int = 0
+    illustrated: ImagePrompt | None = None
+
+    @property
+    def prompt(self) -> Sequence[int] | ImagePrompt:
+        """What the engine gets."""
+        return self.tokens if self.illustrated is None else self.illustrated
 
     def reader(self) -> AnswerReader | PlainReader:
         """A reader for an answer."""
@@ -125,7 +134,7 @@ class Speech:
         if ask.truncate:
             longest = context_length - max(1, min(max_tokens or context_length // 4, context_length // 2))
         spoken = self._plain(ask, longest) if ask.messages is None else self._chat(ask, longest)
-        if not spoken.tokens:
+        if not spoken.tokens and spoken.illustrated is None:
             raise InvalidArgument("the prompt has no tokens")
         if len(spoken.tokens) > longest:
             raise ContextFull(
@@ -167,11 +176,19 @@ class Speech:
             raise UnsupportedError(f'"{name}" does not support generate: it makes embeddings')
         if ask.think and ask.insists_on_thinking and "thinking" not in self.capabilities:
             raise UnsupportedError(f'"{name}" does not support thinking')
+        if ask.suffix is not None and ask.has_images:
+            raise UnsupportedError("images: a gap in a text has no place for them")
         if ask.suffix is not None and not self._has_gaps:
             raise UnsupportedError(f'"{name}" does not support insert')
+        if ask.has_images and (ask.format is not None or ask.tool_choice not in (None, "auto", "none")):
+            raise UnsupportedError(
+                "answers to images can not be held to a form or a call: the llama.cpp backend does not do that",
+                hint="ask for the form in words, without format or tool_choice",
+            )
 
     def _chat(self, ask: Ask, longest: int) -> Spoken:
-        messages = self.messages(ask)
+        marks = Marks()
+        messages = marks.put(self.messages(ask))
         prompt = self.render(messages, ask)
         if prompt.tokens is None:
             raise UnsupportedError(f"model '{self._installed.name}' has a tokenizer that only its own engine knows")
@@ -186,10 +203,27 @@ class Speech:
                 del messages[oldest]
             prompt = self.render(messages, ask)
         tokens = prompt.tokens or []
-        return Spoken(tokens, prompt, truncated_tokens=before - len(tokens))
+        spoken = Spoken(tokens, prompt, truncated_tokens=before - len(tokens))
+        return self._illustrated(spoken, marks, prompt.text) if ask.has_images else spoken
+
+    def _illustrated(self, spoken: Spoken, marks: Marks, text: str) -> Spoken:
+        """A prompt with images. Its engine puts the special tokens first that the model expects; there is no second."""
+        tokens = [
+            token
+            for part in marks.texts(text)
+            for token in self._engine.tokenize(part, add_special=False, parse_special=True)
+        ]
+        first = self._engine.tokenize("")[:1]
+        if first == [self._engine.metadata.get("tokenizer.ggml.bos_token_id")]:
+            text = text.removeprefix(self._engine.detokenize(first, special=True).decode(errors="replace"))
+        return replace(spoken, tokens=tokens, illustrated=marks.prompt(text))
 
     def _plain(self, ask: Ask, longest: int) -> Spoken:
         prompt = ask.prompt or ""
+        if ask.images and isinstance(prompt, str):
+            marks = Marks()
+            parts = [*({"image": image} for image in ask.images), {"text": prompt}]
+            return self._illustrated(Spoken(()), marks, str(marks.put([{"content": parts}])[0]["content"]))
         if not isinstance(prompt, str):
             tokens = self._checked(prompt)
         elif ask.suffix is not None:

@@ -81,7 +81,11 @@ class State:
     def _declare_gauges(self) -> None:
         def gauge(name: str, description: str, read: Callable[[Loaded], float]) -> None:
             def values() -> dict[Labels, float]:
-                return {(("model", model.installed.name),): float(read(model)) for model in self.models.loaded}
+                found: dict[Labels, float] = {}
+                for model in self.models.loaded:  # one that sees images may be there beside one that does not
+                    labels: Labels = (("model", model.installed.name),)
+                    found[labels] = found.get(labels, 0.0) + float(read(model))
+                return found
 
             self.metrics.gauge(name, description, values)
 

@@ -12,8 +12,9 @@ from edgewise.engine.batching.interface import Batching
 from edgewise.engine.batching.scoring import ScoreJob
 from edgewise.engine.batching.stepping import Steps
 from edgewise.engine.batching.stream import Stream
+from edgewise.engine.images import NO_IMAGES, ImagePrompt
 from edgewise.engine.protocol import GenerateOptions
-from edgewise.errors import InvalidArgument
+from edgewise.errors import InvalidArgument, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,7 +66,7 @@ class Batch(Batching):
 
     def submit(
         self,
-        prompt: Sequence[int],
+        prompt: Sequence[int] | ImagePrompt,
         options: GenerateOptions | None = None,
         *,
         constraint: Constraint | None = None,
@@ -73,6 +74,8 @@ class Batch(Batching):
         on_ready: Callable[[], None] | None = None,
     ) -> Stream:
         """See `Batching.submit`."""
+        if isinstance(prompt, ImagePrompt):
+            raise UnsupportedError(NO_IMAGES)
         tokens = self._checked(prompt)
         self._engine.check_prompt(tokens)
         options = options or GenerateOptions()

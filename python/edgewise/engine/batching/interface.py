@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgewise.engine.batching.scoring import ScoreTicket
     from edgewise.engine.batching.stream import Stream
     from edgewise.engine.encoder import Pooling
+    from edgewise.engine.images import ImagePrompt
     from edgewise.engine.protocol import Constraint, Engine, GenerateOptions
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ class Batching(ABC):
     @abstractmethod
     def submit(
         self,
-        prompt: Sequence[int],
+        prompt: Sequence[int] | ImagePrompt,
         options: GenerateOptions | None = None,
         *,
         constraint: Constraint | None = None,
@@ -93,7 +94,7 @@ class Batching(ABC):
         """Continues a prompt. Never waits.
 
         Args:
-            prompt: token ids.
+            prompt: token ids; or text with images, where the engine sees them.
             options: how the answer is made.
             constraint: what the answer may say; used up by it.
             deadline_s: how long the answer may take, waiting included; then it ends with `DeadlineExceeded`.
@@ -103,6 +104,7 @@ class Batching(ABC):
             QueueFull: if as many requests wait as may.
             ContextFull: if the prompt leaves no room for an answer.
             InvalidArgument: if the prompt is empty, a token id is not in the vocabulary, or an option out of its range.
+            UnsupportedError: if the engine does not do what is asked.
             Closed: if the batch takes no more requests.
         """
 

@@ -10,6 +10,7 @@ from edgewise.engine.batching.calling import CallJob
 from edgewise.engine.batching.interface import Batching, Worker
 from edgewise.engine.batching.job import Job
 from edgewise.engine.batching.stream import End, Outlet, Stream
+from edgewise.engine.images import ImagePrompt
 from edgewise.engine.protocol import GenerateOptions, Timings
 from edgewise.errors import InvalidArgument, UnsupportedError
 
@@ -40,7 +41,7 @@ class SerialBatch(Batching):
 
     def submit(
         self,
-        prompt: Sequence[int],
+        prompt: Sequence[int] | ImagePrompt,
         options: GenerateOptions | None = None,
         *,
         constraint: Constraint | None = None,
@@ -52,11 +53,12 @@ class SerialBatch(Batching):
             raise UnsupportedError(f"the {self._name} engine cannot constrain answers")
         options = options or GenerateOptions()
         options.sampler()  # refuses what is out of range
-        tokens = self._checked(prompt)
-        if not tokens:
-            raise InvalidArgument("the prompt has no tokens")
-        self._check_length(len(tokens) + 1)
-        job = _SerialJob(tokens, options, deadline_s, on_ready, self._places)
+        if not isinstance(prompt, ImagePrompt):  # the engine alone knows how many tokens an image has
+            prompt = self._checked(prompt)
+            if not prompt:
+                raise InvalidArgument("the prompt has no tokens")
+            self._check_length(len(prompt) + 1)
+        job = _SerialJob(prompt, options, deadline_s, on_ready, self._places)
         self._places.add(job)
         return Stream(job, job.outlet)
 
@@ -107,7 +109,7 @@ class _Worker(Worker):
 class _SerialJob(Job):
     def __init__(
         self,
-        prompt: list[int],
+        prompt: list[int] | ImagePrompt,
         options: GenerateOptions,
         deadline_s: float | None,
         on_ready: Callable[[], None] | None,
@@ -115,11 +117,17 @@ class _SerialJob(Job):
     ) -> None:
         super().__init__(deadline_s)
         self.outlet = Outlet(on_ready)
-        self.prompt_tokens = len(prompt)
         self._prompt, self._options = prompt, options
         self._places = places
         self._answer: Generation | None = None
         self._end: End | None = None
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens in the prompt; where there are images, known once the answer begins."""
+        if isinstance(self._prompt, ImagePrompt):
+            return 0 if self._answer is None else self._answer.prompt_tokens
+        return len(self._prompt)
 
     @property
     def timings(self) -> Timings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,6 @@ from edgewise.chat.events import ReasoningDelta, TextDelta, ToolCall
 from edgewise.server.answering import Delta
 from edgewise.server.anthropic.errors import failed
 from edgewise.server.anthropic.requests import ask, has_one_call
-from edgewise.server.models import speech_of
 from edgewise.server.replies import SSE, begin, dumps, event, reply
 from edgewise.server.several import several, starts
 from edgewise.server.timings import timings
@@ -44,11 +42,7 @@ async def create(call: Call) -> Response:
 
 async def count_tokens(call: Call) -> Response:
     """How many tokens a conversation has as a prompt."""
-    asked = ask(call)
-    async with call.state.models.lease(asked.model) as lease:
-        speech = await speech_of(lease.model)
-        prompt = await asyncio.to_thread(lambda: speech.render(speech.messages(asked), asked))
-    return reply({"input_tokens": len(prompt.tokens or ())})
+    return reply({"input_tokens": await call.state.answers.count(ask(call))})
 
 
 def _message(call: Call) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgewise.server.ask import Ask, Format
-from edgewise.server.content import as_text
+from edgewise.server.content import as_content, as_text, part_of
 from edgewise.server.replies import dumps
 from edgewise.server.schema import WrongField
 
@@ -72,8 +72,15 @@ def _user(role: str, blocks: Sequence[Mapping[str, Any]], where: str) -> list[di
         if block["type"] == "tool_result":
             results.append(_result(block, f"{where}[{index}]"))
         else:
-            words.append(as_text([block], f"{where}[{index}]"))
-    return [*results, {"role": role, "content": "\n\n".join(words)}] if words or not results else results
+            words.append(part_of(block, f"{where}[{index}]"))
+    return [*results, {"role": role, "content": _joined(words)}] if words or not results else results
+
+
+def _joined(parts: Sequence[Mapping[str, Any]]) -> str | list[Mapping[str, Any]]:
+    """Blocks of text stand apart; where there are images, these do that."""
+    if all(part["type"] == "text" for part in parts):
+        return "\n\n".join(part["text"] for part in parts)
+    return list(parts)
 
 
 def _result(block: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -83,8 +90,10 @@ def _result(block: Mapping[str, Any], where: str) -> dict[str, Any]:
     content = block.get("content")
     if content is not None and not isinstance(content, str | list):
         raise WrongField(f"{where}.content", f"{where}.content must be a text or a list of blocks")
-    words = as_text(_blocks(content, f"{where}.content"), f"{where}.content")
-    return {"role": "tool", "tool_call_id": call_id, "content": f"Error: {words}" if block.get("is_error") else words}
+    words = as_content(_blocks(content, f"{where}.content"), f"{where}.content")
+    if block.get("is_error"):
+        words = f"Error: {words}" if isinstance(words, str) else [{"type": "text", "text": "Error: "}, *words]
+    return {"role": "tool", "tool_call_id": call_id, "content": words}
 
 
 def _blocks(content: Any, where: str) -> Any:

@@ -17,7 +17,8 @@ from edgewise.server.schema import (
     whole,
 )
 
-BLOCK = fields({"type": TEXT}, text=TEXT)
+_SOURCE = fields({"type": TEXT}, media_type=TEXT, data=TEXT)
+BLOCK = fields({"type": TEXT}, text=TEXT, source=_SOURCE)
 CONTENT = either(TEXT, listing(BLOCK))
 _TOOL = fields(
     {"name": text(minLength=1)}, type=TEXT, description=TEXT, input_schema=mapping(ANYTHING), strict=FLAG

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgewise.chat.events import ReasoningDelta, TextDelta, ToolCall
 from edgewise.errors import InvalidArgument
 from edgewise.server.ask import Ask, Format
+from edgewise.server.images import images_in, with_images
 from edgewise.server.models import speech_of
 from edgewise.server.parameters import OLLAMA_DEFAULTS, sampling
 from edgewise.server.replies import NDJSON, begin, dumps, reply
@@ -37,11 +38,16 @@ async def generate(call: Call) -> Response:
         raise InvalidArgument("raw mode does not support template, system, or context")
     shape = _Generated(call)
     if raw or body.get("suffix"):
-        ask = _ask(call, prompt=prompt, suffix=body.get("suffix") or None)
+        given = with_images("", body.get("images") or (), "images")
+        images = tuple(images_in([{"content": given}]))
+        ask = _ask(call, prompt=prompt, suffix=body.get("suffix") or None, images=images)
     else:
         messages = [{"role": "system", "content": system}] if system else []
-        ask = _ask(call, messages=[*messages, {"role": "user", "content": prompt}], template=template or None)
+        content = with_images(prompt, body.get("images") or (), "images")
+        ask = _ask(call, messages=[*messages, {"role": "user", "content": content}], template=template or None)
     if body.get("context"):
+        if body.get("images"):
+            raise InvalidArgument("images: a context of tokens has no place for them", hint="/api/chat has")
         ask = await _continued(call, ask)
     return await _answer(call, ask, shape)
 
@@ -51,6 +57,7 @@ async def chat(call: Call) -> Response:
     messages = call.body.get("messages") or []
     if not messages:
         return await _load(call, {"message": {"role": "assistant", "content": ""}})
+    messages = [_with_images(one, f"messages[{index}].images") for index, one in enumerate(messages)]
     ask = _ask(call, messages=messages, tools=call.body.get("tools") or ())
     return await _answer(call, ask, _Chatted(call))
 
@@ -110,8 +117,6 @@ def metrics(cost: Cost) -> dict[str, Any]:
 
 def _ask(call: Call, **what: Any) -> Ask:
     body = call.body
-    if body.get("images") or any(one.get("images") for one in body.get("messages") or ()):
-        raise InvalidArgument("images: this model has no projector, so it can not see them")
     given = sampling(body.get("options") or {})
     if body.get("logprobs"):
         given |= {"logprobs": True, "top_logprobs": int(body.get("top_logprobs") or 0)}
@@ -130,6 +135,13 @@ def _ask(call: Call, **what: Any) -> Ask:
         arrived_s=call.started_s,
         **what,
     )
+
+
+def _with_images(message: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    images = message.get("images")
+    if not images:
+        return message
+    return {**message, "images": None, "content": with_images(message.get("content") or "", images, where)}
 
 
 def _format(given: str | Mapping[str, Any] | None) -> Format | None:
@@ -185,7 +197,7 @@ class _Generated(_Shape):
         return {"response": text, **({"thinking": thinking} if thinking else {})}
 
     def end(self, prepared: Prepared, answer: Reply) -> dict[str, Any]:
-        if prepared.ask.suffix is not None:
+        if prepared.ask.suffix is not None or prepared.ask.has_images:  # images are no tokens
             return {}
         return {"context": [*prepared.spoken.tokens, *answer.tokens]}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgewise.chat.events import ReasoningDelta, TextDelta, ToolCall
 from edgewise.server.answering import Delta
-from edgewise.server.content import messages_as_text
+from edgewise.server.content import messages_of
 from edgewise.server.openai.errors import failed
 from edgewise.server.openai.forms import DONE, FINGERPRINT, logprobs, new_id, now, tool_call, usage
 from edgewise.server.openai.requests import answer_format, ask, chosen_tools, sampling, think
@@ -69,7 +69,7 @@ def _ask(call: Call) -> Ask:
     tools, tool_choice = chosen_tools(body.get("tools") or (), body.get("tool_choice"))
     return ask(
         call,
-        messages=messages_as_text(body["messages"]),
+        messages=messages_of(body["messages"]),
         tools=tools,
         tool_choice=tool_choice,
         has_parallel_calls=body.get("parallel_tool_calls") is not False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgewise.server.content import as_text
+from edgewise.server.content import as_content
 from edgewise.server.schema import WrongField
 
 if TYPE_CHECKING:
@@ -74,11 +74,11 @@ def _message(item: Mapping[str, Any], where: str) -> dict[str, Any]:
     if kind == "message":
         if item.get("role") is None:
             raise WrongField(f"{where}.role", f"{where}.role is required")
-        return {"role": item["role"], "content": as_text(item.get("content"), f"{where}.content")}
+        return {"role": item["role"], "content": as_content(item.get("content"), f"{where}.content")}
     if kind in ("function_call", "custom_tool_call"):
         return {"role": "assistant", "content": "", "tool_calls": [_call(item, where)]}
     if kind in ("function_call_output", "custom_tool_call_output"):
-        content = as_text(item.get("output"), f"{where}.output")
+        content = as_content(item.get("output"), f"{where}.output")
         return {"role": "tool", "tool_call_id": item.get("call_id") or "", "content": content}
     hint = "; nothing is kept between requests" if kind == "item_reference" else ""
     raise WrongField(f"{where}.type", f"{where}: items of the type {kind!r:.40} can not be read here{hint}")

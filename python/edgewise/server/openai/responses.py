@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from edgewise.chat.events import ReasoningDelta
 from edgewise.server.answering import Delta
 from edgewise.server.ask import Format
-from edgewise.server.models import speech_of
 from edgewise.server.openai import response_input
 from edgewise.server.openai.chat import note
 from edgewise.server.openai.errors import error
@@ -47,11 +45,8 @@ async def create(call: Call) -> Response:
 
 async def input_tokens(call: Call) -> Response:
     """How many tokens a conversation has as a prompt."""
-    asked = _ask(call)
-    async with call.state.models.lease(asked.model) as lease:
-        speech = await speech_of(lease.model)
-        prompt = await asyncio.to_thread(lambda: speech.render(speech.messages(asked), asked))
-    return reply({"object": "response.input_tokens", "input_tokens": len(prompt.tokens or ())})
+    count = await call.state.answers.count(_ask(call))
+    return reply({"object": "response.input_tokens", "input_tokens": count})
 
 
 def _ask(call: Call) -> Ask:

@@ -38,7 +38,7 @@ SAMPLING = {
     "stop": _STOP,
 }
 
-PART = fields({"type": TEXT}, text=TEXT, refusal=TEXT)
+PART = fields({"type": TEXT}, text=TEXT, refusal=TEXT, image_url=either(TEXT, fields({"url": TEXT}, detail=TEXT)))
 CONTENT = either(TEXT, listing(PART))
 _CALL = fields({"function": fields({"name": TEXT}, arguments=either(TEXT, mapping(ANYTHING)))}, id=TEXT, type=TEXT)
 MESSAGE = fields(
