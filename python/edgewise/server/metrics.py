@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from edgewise.engine.batching import Scores
     from edgewise.server.answering import Cost
+    from edgewise.server.embedding import Embedded
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -87,6 +88,13 @@ class Metrics:
             self.count("edgewise_prompt_tokens_evaluated_total", one.evaluated_tokens, model=model)
             self.observe("edgewise_queue_seconds", one.queue_s, model=model)
         self.observe("edgewise_load_seconds", load_s, model=model)
+
+    def embedded(self, model: str, embedded: Embedded) -> None:
+        """Counts what vectors cost."""
+        self.count("edgewise_prompt_tokens_cached_total", embedded.cached_tokens, model=model)
+        self.count("edgewise_prompt_tokens_evaluated_total", embedded.evaluated_tokens, model=model)
+        self.observe("edgewise_queue_seconds", embedded.queue_s, model=model)
+        self.observe("edgewise_load_seconds", embedded.load_s, model=model)
 
     def exposition(self) -> str:
         """Everything, as a Prometheus server reads it."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgewise.server.answering import Cost
+    from edgewise.server.embedding import Embedded
 
 
 def timings(cost: Cost) -> dict[str, float]:
@@ -30,6 +31,21 @@ def timings(cost: Cost) -> dict[str, float]:
         "inter_token_p50_ms": milliseconds(cost.inter_token_p50_s),
         "inter_token_p95_ms": milliseconds(cost.inter_token_p95_s),
         **({"truncated_n": cost.truncated_tokens} if cost.truncated_tokens else {}),
+    }
+
+
+def embedding_timings(embedded: Embedded) -> dict[str, float]:
+    """The same of texts that became vectors."""
+    evaluated, evaluation_s = embedded.evaluated_tokens, embedded.evaluation_s
+    return {
+        "cache_n": embedded.cached_tokens,
+        "prompt_n": evaluated,
+        "prompt_ms": milliseconds(evaluation_s),
+        "prompt_per_second": round(evaluated / evaluation_s, 3) if evaluation_s > 0 else 0.0,
+        "queue_ms": milliseconds(embedded.queue_s),
+        "load_ms": milliseconds(embedded.load_s),
+        "total_ms": milliseconds(embedded.total_s),
+        **({"truncated_n": embedded.truncated_tokens} if embedded.truncated_tokens else {}),
     }
 
 

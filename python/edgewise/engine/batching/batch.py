@@ -116,4 +116,5 @@ class Batch(Batching):
         self._check_length(max(map(len, tokens)))
         make = EncodeJob if self._engine.is_encoder else EmbedJob
         job = make(tokens, pooling, deadline_s)
-        return self._ticket(job, job.ticket)
+        self._ticket(job, job.ticket)
+        return job.ticket

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Literal
 
@@ -14,8 +15,27 @@ if TYPE_CHECKING:
     from edgewise.engine.encoder import Pooling
     from edgewise.engine.native import NativeEngine
 
-EmbedTicket = Future[list[list[float]]]
-"""`result()` waits for a vector per text, `cancel()` stops the work within a step."""
+
+class EmbedTicket(Future[list[list[float]]]):
+    """`result()` waits for a vector per text, `cancel()` stops the work within a step.
+
+    What it cost is there with the result:
+
+    Attributes:
+        queue_s: seconds from the request until its work began.
+        evaluation_s: seconds from then to the result.
+        evaluated_tokens: tokens that were evaluated; nothing of a text is ever found in a cache.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue_s = self.evaluation_s = 0.0
+        self.evaluated_tokens = 0
+
+    def told(self, asked_s: float, begun_s: float, texts: Sequence[Sequence[int]]) -> None:
+        """Takes down what the work that ends now cost."""
+        self.queue_s, self.evaluation_s = begun_s - asked_s, time.perf_counter() - begun_s
+        self.evaluated_tokens = sum(map(len, texts))
 
 
 class EmbedJob(TicketJob[list[list[float]]]):
@@ -28,7 +48,8 @@ class EmbedJob(TicketJob[list[list[float]]]):
     """
 
     def __init__(self, texts: Sequence[list[int]], pooling: Pooling, deadline_s: float | None) -> None:
-        super().__init__(deadline_s)
+        self.ticket: EmbedTicket = EmbedTicket()
+        super().__init__(deadline_s, self.ticket)
         self._texts = [text[:1] for text in texts] if pooling == "first" else list(texts)
         self._portion: Literal["mean", "last"] = "mean" if pooling == "mean" else "last"
         self._vectors: list[list[float]] = []
@@ -38,6 +59,8 @@ class EmbedJob(TicketJob[list[list[float]]]):
 
     def begin(self, engine: NativeEngine) -> None:
         """Takes an empty sequence: hidden states are not remembered, so that nothing of a text is known."""
+        if self.begun_s == self.asked_s:
+            self.begun_s = time.perf_counter()
         self._sequence, self._held = engine.session.begin([])
         self._sum = []
 
@@ -70,5 +93,6 @@ class EmbedJob(TicketJob[list[list[float]]]):
             self._sum, self._held = [], 0
             session.truncate(0, sequence=self._sequence)
             if len(self._vectors) == len(self._texts):
+                self.ticket.told(self.asked_s, self.begun_s, self._texts)
                 self.succeed(self._vectors)
         return len(tokens)

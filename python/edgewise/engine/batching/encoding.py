@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from edgewise.engine.batching.calling import CallJob
+from edgewise.engine.batching.embedding import EmbedTicket
 from edgewise.engine.batching.interface import Worker
 from edgewise.engine.batching.ticket import TicketJob
 
@@ -28,7 +29,8 @@ class EncodeJob(TicketJob[list[list[float]]]):
     """
 
     def __init__(self, texts: Sequence[list[int]], pooling: Pooling, deadline_s: float | None) -> None:
-        super().__init__(deadline_s)
+        self.ticket: EmbedTicket = EmbedTicket()
+        super().__init__(deadline_s, self.ticket)
         self.texts = list(texts)
         self.pooling = pooling
         self._vectors: list[list[float]] = []
@@ -53,6 +55,7 @@ class EncodeJob(TicketJob[list[list[float]]]):
         """Takes the vectors of the next texts."""
         self._vectors.extend(vectors)
         if self.done == len(self.texts):
+            self.ticket.told(self.asked_s, self.begun_s, self.texts)
             self.succeed(self._vectors)
 
 

@@ -19,11 +19,13 @@ class TicketJob(Job, Generic[T]):
 
     Args:
         deadline_s: see `Job`.
+        ticket: a new one, where it has more to tell than the result.
     """
 
-    def __init__(self, deadline_s: float | None) -> None:
+    def __init__(self, deadline_s: float | None, ticket: Future[T] | None = None) -> None:
         super().__init__(deadline_s)
-        self.ticket: Future[T] = Future()  # never marked as running, so that it can be cancelled all along
+        # Never marked as running, so that it can be cancelled all along.
+        self.ticket: Future[T] = Future() if ticket is None else ticket
         self._result: T | None = None
         self._error: EdgewiseError | None = None
 

@@ -155,13 +155,16 @@ EMBED = fields(
     keep_alive=KEEP_ALIVE,
     options=OPTIONS,
 )
-EMBEDDED = fields(
-    {"model": TEXT, "embeddings": listing(listing(NUMBER))},
-    total_duration=whole(0),
-    load_duration=whole(0),
-    prompt_eval_count=whole(0),
-    truncated=FLAG,
-    truncated_tokens=whole(0),
-)
-EMBEDDINGS = fields({"model": MODEL}, prompt=TEXT, keep_alive=KEEP_ALIVE, options=OPTIONS)
-EMBEDDING = fields({"embedding": listing(NUMBER)})
+_EMBEDDING_METRICS = {
+    "total_duration": whole(0),
+    "load_duration": whole(0),
+    "queue_duration": whole(0),
+    "prompt_eval_count": whole(0),
+    "prompt_eval_cached_count": whole(0),
+    "prompt_eval_duration": whole(0),
+    "truncated": FLAG,
+    "truncated_tokens": whole(0),
+}
+EMBEDDED = fields({"model": TEXT, "embeddings": listing(listing(NUMBER))}, **_EMBEDDING_METRICS)
+EMBEDDINGS = fields({"model": MODEL}, prompt=TEXT, truncate=FLAG, keep_alive=KEEP_ALIVE, options=OPTIONS)
+EMBEDDING = fields({"embedding": listing(NUMBER)}, **_EMBEDDING_METRICS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgewise.server.embedding import embed as embed_texts
 from edgewise.server.replies import reply
-from edgewise.server.timings import milliseconds
+from edgewise.server.timings import embedding_timings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,14 +21,7 @@ if TYPE_CHECKING:
 async def embed(call: Call) -> Response:
     """Texts as vectors of length one."""
     body = call.body
-    embedded = await embed_texts(
-        call.state.models,
-        body["model"],
-        _texts(body["input"]),
-        arrived_s=call.started_s,
-        truncate=False,
-        dimensions=int(body["dimensions"]) if body.get("dimensions") is not None else None,
-    )
+    embedded = await embed_texts(call, _texts(body["input"]), truncate=bool(body.get("truncate")))
     form = _base64 if body.get("encoding_format") == "base64" else _numbers
     return reply(
         {
@@ -39,7 +32,7 @@ async def embed(call: Call) -> Response:
                 for index, vector in enumerate(embedded.vectors)
             ],
             "usage": {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens},
-            "timings": {"load_ms": milliseconds(embedded.load_s), "total_ms": milliseconds(embedded.total_s)},
+            "timings": embedding_timings(embedded),
         }
     )
 

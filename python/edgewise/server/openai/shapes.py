@@ -146,6 +146,7 @@ EMBED = fields(
     },
     encoding_format=one_of("float", "base64"),
     dimensions=whole(1),
+    truncate=FLAG,
 )
 EMBEDDED = fields(
     {
