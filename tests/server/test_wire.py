@@ -174,6 +174,15 @@ def test_a_body_that_is_no_request_is_a_400_with_the_reason(demo: Running, body:
     assert finding in json.loads(answer)["error"]
 
 
+@pytest.mark.parametrize("field", ["source", "destination"])
+def test_a_copy_without_a_name_is_told_which_one(demo: Running, field: str) -> None:
+    body = {"source": "demo", "destination": "other", field: ""}
+    status, _, answer = parsed(demo.exchange(request("/api/copy", body)))
+    assert (status, json.loads(answer)) == (400, {"error": f"{field} must not be empty"})
+    status, _, answer = parsed(demo.exchange(request("/api/copy", {**body, field: "  "})))
+    assert (status, json.loads(answer)["error"].partition(" (")[0]) == (400, "invalid model name '  ': it is empty")
+
+
 def test_half_a_surrogate_pair_becomes_a_replacement(demo: Running) -> None:
     body = b'{"model": "demo", "prompt": "a \\ud83c b", "stream": false, "options": {"num_predict": 2}}'
     assert parsed(demo.exchange(request("/api/generate", body)))[0] == 200

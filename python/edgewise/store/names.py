@@ -67,6 +67,8 @@ class ModelName:
             InvalidArgument: if it is none.
         """
         rest = text.strip()
+        if not rest:
+            raise InvalidArgument(f"invalid model name {text!r}: it is empty", hint=_HINT)
         scheme, separator, after = rest.partition("://")
         if separator:
             if scheme.lower() not in ("http", "https"):

@@ -125,7 +125,12 @@ SHOWN = fields(
     messages=listing(ANYTHING),
     tensors=listing(ANYTHING),
 )
-COPY = fields({"source": MODEL, "destination": TEXT})
+COPY = fields(
+    {
+        "source": text("the name of an installed model", minLength=1),
+        "destination": text("one more name for it", minLength=1),
+    }
+)
 CREATE = fields(
     model=text("the name of the new model"),
     name=TEXT,
