@@ -43,6 +43,19 @@ def test_the_demo_is_listed_where_nothing_else_is(capsys: Capture) -> None:
     assert "llama 3.67M Q8_0" in lines[1]
 
 
+def test_what_cannot_be_opened_is_not_imported(story_model: Path, tmp_path: Path, capsys: Capture) -> None:
+    data = story_model.read_bytes()
+    needed, other = b"blk.0.attn_q.weight", b"blk.0.attn_z.weight"
+    assert data.count(needed) == 1
+    odd = tmp_path / "odd.gguf"
+    odd.write_bytes(data.replace(needed, other))
+    assert main(["show", str(odd)]) == 0  # its layout is sound
+    capsys.readouterr()
+    assert "blk.0.attn_q.weight" in error(capsys, "import", odd, "--quiet")
+    assert listed(capsys) == ["demo:latest"]
+    assert "unneeded 0 B" in " ".join(output(capsys, "du").split())
+
+
 @pytest.mark.parametrize(
     ("file", "name"),
     [

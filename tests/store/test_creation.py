@@ -185,9 +185,30 @@ def test_a_split_model_is_one_model(store: Store, story_model: Path, tmp_path: P
     from edgewise import _core
 
     assert len(_core.ModelFile(store.resolve("made").path).tensors()) == 47
-    files.pop(parts[2].name)
-    with pytest.raises(ModelFileError, match="shards are needed"):
-        store.create("partly", Recipe(files=files))
+
+
+def test_a_split_model_of_which_parts_are_missing_is_refused_by_their_names(
+    store: Store, story_model: Path, tmp_path: Path
+) -> None:
+    parts = split(story_model, tmp_path / "story", most_tensors=20)
+    files = {part.name: upload(store, part) for part in parts}
+    first, second, third = files
+    with pytest.raises(ModelFileError, match=f"(?m)all 3 shards are needed; missing: {third}$"):
+        store.create("partly", Recipe(files={first: files[first], second: files[second]}))
+    for one in files:
+        others = ", ".join(other for other in files if other != one)
+        with pytest.raises(ModelFileError, match=f"(?m)missing: {others}$") as refused:
+            store.create("partly", Recipe(files={one: files[one]}))
+        assert refused.value.message.startswith(f"{one} is part ")
+        assert "upload all parts" in (refused.value.hint or "")
+    swapped = {first: files[first], second: files[third], third: files[second]}
+    with pytest.raises(ModelFileError, match="this is shard 3 of 3; its name says shard 2 of 3") as refused:
+        store.create("swapped", Recipe(files=swapped))
+    assert str(store.root) not in refused.value.message
+    assert second in refused.value.message
+    huge = "story-00001-of-99999.gguf"
+    with pytest.raises(ModelFileError, match=r"missing: story-00002-of-99999\.gguf, .* \.\.\."):
+        store.create("huge", Recipe(files={huge: files[first]}))
 
 
 def test_a_full_disk_leaves_nothing_of_a_model_and_keeps_the_old_one(store: Store, model: Path, tmp_path: Path) -> None:

@@ -80,17 +80,21 @@ class Workers:
 
 @dataclass
 class _Part:
-    """A file that will be a layer: an upload that waits for its proof, or a blob that is there."""
+    """A file that will be a layer: an upload that waits for its proof, or a blob that is there.
+
+    Where it was uploaded under a name, `title` is that.
+    """
 
     kind: str
     path: Path
     blob: Blob | None = None
     upload: Upload | None = None
+    title: str = ""
 
     @property
     def called(self) -> str:
         """What messages call it: where a blob lies is nobody's business."""
-        return str(self.path) if self.blob is None else self.blob.digest
+        return self.title or (str(self.path) if self.blob is None else self.blob.digest)
 
 
 class Creation:
@@ -198,12 +202,16 @@ class Creation:
             for name, digest in names.items():
                 folder.stage(self._existing("model", digest).path, f"folder/{name}")
             return [self._converted(folder.path / "folder", folder)]
-        parts = [self._existing("model", names[name]) for name in sorted(names)]
+        _require_all_shards([PurePosixPath(name).name for name in names])
+        parts = []
+        for name in sorted(names):
+            parts.append(self._existing("model", names[name]))
+            parts[-1].title = name
         if sum(_SHARD.fullmatch(PurePosixPath(name).name) is not None for name in names) > 1:
             self._stage_shards(parts, [PurePosixPath(name).name for name in sorted(names)], folder)
             return parts
-        for name, part in zip(sorted(names), parts, strict=True):
-            part.kind = self._proven(part, name).kind
+        for part in parts:
+            part.kind = self._proven(part).kind
         return parts
 
     def _adapters(self, recipe: Recipe, folder: WorkFolder) -> list[_Part]:
@@ -223,7 +231,10 @@ class Creation:
         models = [part for part in parts if part.kind == "model"]
         if not models:
             raise InvalidArgument("the files hold no model", hint="name the model's GGUF file among them")
-        facts = self._proven(models[0])
+        try:
+            facts = self._proven(models[0])
+        except ModelFileError as error:
+            raise _retold(error, models) from error
         if facts.kind != "model":
             raise InvalidArgument(f"the file given as the model is of another kind: {facts.kind}")
         if len(models) > 1 and _SHARD.fullmatch(models[0].path.name) is None:
@@ -257,15 +268,12 @@ class Creation:
         except ModelFileError as error:
             if model.blob is not None and not adapters:
                 self.malformed.add(model.blob.digest)
-            message = error.message
-            for part in (model, *adapters):
-                message = message.replace(str(part.path), part.called)
-            raise ModelFileError(message, hint=error.hint) from error
+            raise _retold(error, (model, *adapters)) from error
 
-    def _proven(self, part: _Part, called: str | None = None) -> FileFacts:
+    def _proven(self, part: _Part) -> FileFacts:
         self._report("parsing GGUF")
         try:
-            return prove(part.path, called or part.called)
+            return prove(part.path, part.called)
         except ModelFileError:
             if part.blob is not None:
                 self.malformed.add(part.blob.digest)
@@ -368,6 +376,29 @@ def _shards(path: Path) -> list[Path]:
     if len(paths) > 1 and not all(part.is_file() for part in paths):
         raise SystemRefused(f"{path}: the model is split, and some of its {count} parts are not there")
     return paths
+
+
+def _require_all_shards(names: Sequence[str]) -> None:
+    """Refuses uploads of which some are parts of a split model, where other parts of it are not among them."""
+    for found in filter(None, map(_SHARD.fullmatch, names)):
+        count = int(found[3])
+        numbers = range(1, min(count, len(names) + 3) + 1)  # whoever says that there are many parts need not hear all
+        missing = [name for number in numbers if (name := f"{found[1]}-{number:05}-of-{found[3]}.gguf") not in names]
+        if missing:
+            more = " ..." if len(missing) > 3 or numbers[-1] < count else ""
+            raise ModelFileError(
+                f"{found[0]} is part {int(found[2])} of {count}: the model is split, "
+                f"and all {count} shards are needed; missing: {', '.join(missing[:3])}{more}",
+                hint="upload all parts, and name all of them in `files`",
+            )
+
+
+def _retold(error: ModelFileError, parts: Iterable[_Part]) -> ModelFileError:
+    """The same error, of files by what their owner calls them."""
+    message = error.message
+    for part in parts:
+        message = message.replace(str(part.path), part.called)
+    return ModelFileError(message, hint=error.hint)
 
 
 def _checked_file(name: str) -> str:
