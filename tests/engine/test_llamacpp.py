@@ -116,6 +116,48 @@ def test_timings_tell_cached_tokens_from_evaluated_ones(story_model: Path) -> No
     assert timings.decode_tokens_per_second > 0
 
 
+def cached(engine: Engine, namespace: str, prompt: str = ONCE, **more: Any) -> int:
+    """How many tokens of a prompt were found in the cache."""
+    answer = engine.generate(prompt, replace(GREEDY, max_tokens=2, cache_namespace=namespace, **more))
+    list(answer)
+    return answer.timings.cached_tokens
+
+
+def test_prompts_of_one_namespace_are_never_found_from_another(story_model: Path) -> None:
+    with edgewise.open(story_model, SMALL, engine="llamacpp") as engine:
+        assert [cached(engine, name) for name in ("", "a", "b", "a", "")] == [0] * 5
+        # What was said in another namespace long ago is not kept anywhere else.
+        assert cached(engine, "b", "The dog said hello to the cat") == 0
+        assert [cached(engine, name) for name in ("b", "b", "a", "a")] == [1, 4, 0, 4]
+
+
+def test_namespaces_hold_where_answers_are_left_and_threads_ask_at_once(story_model: Path) -> None:
+    with edgewise.open(story_model, EngineConfig(context_length=512), engine="llamacpp") as engine:
+        for wait in (True, False):
+            assert cached(engine, "a") == 0
+            left = engine.generate(ONCE, replace(GREEDY, max_tokens=400, cache_namespace="b"))
+            if wait:
+                next(left)
+            left.close()
+            assert cached(engine, "c") == 0
+            assert cached(engine, "b") == 0
+            assert cached(engine, "b") > 0
+        answers = [
+            engine.generate(ONCE, replace(GREEDY, max_tokens=2, cache_namespace=f"{number}")) for number in range(8)
+        ]
+        for answer in answers:
+            list(answer)
+        assert [answer.timings.cached_tokens for answer in answers] == [0] * 8
+
+
+def test_old_prompts_take_no_memory_beside_the_context(story_model: Path) -> None:
+    with edgewise.open(story_model, SMALL, engine="llamacpp") as engine:
+        first, second = "Once upon a time there was a dog", "The cat said hello to the bird"
+        assert cached(engine, "", first) == 0
+        cached(engine, "", second)
+        assert cached(engine, "", first) <= 1  # what begins all prompts
+
+
 def test_auto_takes_llama_cpp_for_what_the_core_does_not_run(gpt2_model: Path) -> None:
     with edgewise.open(gpt2_model) as engine:
         assert engine.name == "llamacpp"

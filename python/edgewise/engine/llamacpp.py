@@ -100,6 +100,7 @@ class LlamaCppEngine(Engine):
         parameters.cache_type_v = getattr(xllamacpp.ggml_type, CACHE_TYPES[config.value_format])
         threads = min(config.threads or _core.choose_threads().threads, _core.choose_threads().limit)
         parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
+        parameters.cache_ram_mib = 0  # by default 8 GiB of old prompts, of whatever namespace
         parameters.warmup = False
         parameters.verbosity = -1
         parameters.api_keys = [key]
@@ -187,6 +188,7 @@ class LlamaCppEngine(Engine):
             if not self._was_asked:
                 # xllamacpp waits forever for a server that ends before its loop runs: one token proves it runs.
                 self.wire.completion({"prompt": "a", "n_predict": 1}).run(lambda said: None)
+            self.wire.settle()
             self._server = None
             self._folder.cleanup()
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class LlamaCppAnswer:
     """Iterates over the pieces of an answer; see `edgewise.engine.protocol.Generation`.
 
-    A thread collects what llama.cpp says; requests queue up inside llama.cpp.
+    A thread collects what llama.cpp says, once it is this answer's turn.
 
     Args:
         engine: whose server is asked.
@@ -52,7 +52,7 @@ class LlamaCppAnswer:
         self._prompt_tokens = len(prompt) if isinstance(prompt, list) else 0
         shown = [engine.detokenize([token], special=True).decode(errors="replace") for token in options.shown_tokens]
         request = _request(prompt, options, marker) | {"preserved_tokens": shown}
-        self._completion = engine.wire.completion(request)
+        self._completion = engine.wire.completion(request, options.cache_namespace)
         threading.Thread(target=_ask, args=(engine.server, self._completion, self._said), daemon=True).start()
 
     @property
@@ -157,7 +157,6 @@ def _request(prompt: str | list[int] | ImagePrompt, options: GenerateOptions, ma
         "n_probs": min(max(1, options.top_logprobs), LARGEST) if options.logprobs else 0,
         "return_tokens": True,
         "stream": True,
-        "cache_prompt": True,
     }
     if options.mirostat is not None:
         tau, eta = options.mirostat
