@@ -50,7 +50,7 @@ def test_a_text_that_is_too_long_is_refused_with_both_numbers_and_a_way_out(
     status, answer = post(demo, path, **{field: LONG}, **refuses)
     message = answer["error"] if path.startswith("/api") else answer["error"]["message"]
     assert status == 400
-    assert re.search(r"has \d{4} tokens, the context window 512", message)
+    assert re.search(rf"{field} has \d{{4}} tokens, the context window 512", message)
     assert '"truncate": true' in message
     assert "longer context" in message
 

@@ -60,6 +60,7 @@ async def embed(
     keep_alive_s: float | None = None,
     context_length: int | None = None,
     is_normalized: bool = True,
+    field: str = "input",
 ) -> Embedded:
     """The vectors of texts, of as many numbers as the request's `dimensions` say.
 
@@ -70,6 +71,7 @@ async def embed(
         keep_alive_s: how long the model stays loaded; None for the server's setting.
         context_length: tokens that a text may have; None for what the model has by default.
         is_normalized: give the vectors the length 1.
+        field: of the request, that has the texts.
 
     Raises:
         ContextFull: if a text is too long, and was not to be shortened.
@@ -88,7 +90,8 @@ async def embed(
         tokens = _shortened(engine, tokens, longest) if truncate else tokens
         for index, one in enumerate(tokens):
             if len(one) > longest:
-                finding = f"input[{index}] has {len(one)} tokens, the context window {longest}"
+                place = field if len(tokens) == 1 else f"{field}[{index}]"
+                finding = f"{place} has {len(one)} tokens, the context window {longest}"
                 raise ContextFull(finding, hint=_WAYS_OUT)
         given = [one for one in tokens if one]
         ticket = _submit(lease.model, given, until_s) if given else None

@@ -81,12 +81,12 @@ class Metrics:
             self.observe("edgewise_inter_token_p50_seconds", cost.inter_token_p50_s, model=model)
             self.observe("edgewise_inter_token_p95_seconds", cost.inter_token_p95_s, model=model)
 
-    def scored(self, model: str, scores: Sequence[Scores], load_s: float) -> None:
-        """Counts what decisions cost."""
+    def scored(self, model: str, scores: Sequence[Scores], queue_s: float, load_s: float) -> None:
+        """Counts what the decisions of a request cost."""
         for one in scores:
             self.count("edgewise_prompt_tokens_cached_total", one.cached_tokens, model=model)
             self.count("edgewise_prompt_tokens_evaluated_total", one.evaluated_tokens, model=model)
-            self.observe("edgewise_queue_seconds", one.queue_s, model=model)
+        self.observe("edgewise_queue_seconds", queue_s, model=model)
         self.observe("edgewise_load_seconds", load_s, model=model)
 
     def embedded(self, model: str, embedded: Embedded) -> None:

@@ -101,6 +101,21 @@ def test_questions_share_what_they_are_about(scripted: Running) -> None:
     assert timings["total_ms"] > timings["queue_ms"] >= 0
 
 
+def test_metrics_count_what_decisions_cost(scripted: Running) -> None:
+    def counted(name: str) -> float:
+        with urllib.request.urlopen(f"{scripted.url}/metrics") as answer:  # noqa: S310  the loopback
+            text = answer.read().decode()
+        return sum(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name}{{"))
+
+    waits, loads = "edgewise_queue_seconds_count", "edgewise_load_seconds_count"
+    tokens = "edgewise_prompt_tokens_cached_total", "edgewise_prompt_tokens_evaluated_total"
+    questions = [{"type": "predicate", "instructions": f"It is {index}?"} for index in range(6)]
+    before = [counted(name) for name in (waits, loads, *tokens)]
+    _, answer = post(scripted, "/v1/decisions", {"model": "scripted", "input": "y" * 99, "questions": questions})
+    grown = [counted(name) - old for name, old in zip((waits, loads, *tokens), before, strict=True)]
+    assert grown == [1, 1, answer["timings"]["cache_n"], answer["timings"]["prompt_n"]]
+
+
 def test_long_labels_and_beginnings_of_others_are_answers_of_their_own(scripted: Running) -> None:
     choices = {"yes": None, "yes and no": None, "no": None, "nowhere": None}
     question = {"type": "choice", "instructions": "?", "criteria": choices}

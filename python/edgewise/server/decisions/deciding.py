@@ -94,10 +94,12 @@ async def decide(call: Call, name: str, questions: Sequence[Question], keep_aliv
         decided.probabilities.append(_probabilities(question, scores))
         decided.input_tokens += scores.cached_tokens + scores.evaluated_tokens
         decided.cached_tokens += scores.cached_tokens
-    call.state.metrics.scored(installed, scored, load_s)
+    # The first question goes alone, as the others share what it leaves; then these wait beside each other.
+    queue_s = scored[0].queue_s + max((one.queue_s for one in scored[1:]), default=0.0)
+    call.state.metrics.scored(installed, scored, queue_s, load_s)
     decided.timings = {
         "load_ms": milliseconds(load_s),
-        "queue_ms": milliseconds(scored[0].queue_s),
+        "queue_ms": milliseconds(queue_s),
         "total_ms": milliseconds(time.perf_counter() - call.started_s),
         "cache_n": decided.cached_tokens,
         "prompt_n": decided.input_tokens - decided.cached_tokens,

@@ -38,6 +38,7 @@ async def embeddings(call: Call) -> Response:
         keep_alive_s=keep_alive_of(call),
         context_length=context_of(call),
         is_normalized=False,
+        field="prompt",
     )
     return reply({"embedding": embedded.vectors[0] if embedded.vectors else [], **_metrics(embedded)})
 
