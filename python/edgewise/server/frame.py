@@ -83,9 +83,10 @@ class Frame:
         methods, parameters = self._find(scope["path"])
         scope["path_params"] = parameters
         surface, endpoint = methods.get(scope["method"], (self._surface_of(scope["path"]), None))
-        call = Call(self.state, surface, request, {}, self._guard.namespace(request.headers), started_s)
+        call = Call(self.state, surface, request, {}, started_s=started_s)
         outgoing = _Outgoing(send, request.headers, self._guard)
         try:
+            call.namespace = self._guard.namespace(request.headers)
             refusal = self._refusal(call, endpoint, methods)
             if refusal is not None:
                 await self._refuse(call, refusal, receive, outgoing, methods)
@@ -97,6 +98,13 @@ class Frame:
                 await self._answer(call, endpoint, receive, outgoing)
         except ClientDisconnect:
             call.notes["cancelled"] = True
+        except Exception as error:  # a bug
+            self.state.log.error("failed", error, path=scope["path"][:200])
+            call.notes["error"] = "internal"
+            if outgoing.status:
+                raise  # what the client gets is cut off
+            outgoing = _Outgoing(send, request.headers, None)
+            await self._refuse(call, refusal_of(error), receive, outgoing)
         finally:
             self._note(call, endpoint, outgoing)
 
@@ -126,14 +134,7 @@ class Frame:
                 self.state.log.error("failed", error, path=call.request.url.path)
             await self._refuse(call, refusal, receive, send)
             return
-        try:
-            await response(call.request.scope, receive, send)
-        except ClientDisconnect:
-            raise
-        except Exception as error:  # a bug in mid-stream: what the client gets was cut off
-            self.state.log.error("failed", error, path=call.request.url.path)
-            call.notes["error"] = "internal"
-            raise
+        await response(call.request.scope, receive, send)
 
     async def _answer_while_heard(self, call: Call, endpoint: Endpoint, receive: Receive, send: Send) -> None:
         """Answers, and stops when the client is gone."""
@@ -232,9 +233,9 @@ class Frame:
 
 
 class _Outgoing:
-    """What goes out: adds the headers for browsers, and remembers how far the answer got."""
+    """What goes out: adds the headers for browsers, if there is a guard, and remembers how far the answer got."""
 
-    def __init__(self, send: Send, headers: Headers, guard: Guard) -> None:
+    def __init__(self, send: Send, headers: Headers, guard: Guard | None) -> None:
         self._send = send
         self._headers = headers
         self._guard = guard
@@ -243,14 +244,14 @@ class _Outgoing:
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
             host = self._headers.get("host")
             origin = self._headers.get("origin")
-            if origin is not None and self._guard.allows_origin(origin, host):
+            if origin is not None and self._guard is not None and self._guard.allows_origin(origin, host):
                 more = self._guard.cors_headers(
                     self._headers, is_preflight="access-control-request-method" in self._headers
                 )
                 message["headers"] = [*message.get("headers", ()), *more]
+            self.status = message["status"]
         elif not message.get("more_body"):
             self.is_complete = True
         await self._send(message)
