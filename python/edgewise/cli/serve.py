@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     security.add_argument(
         "--allowed-host", action="append", metavar="NAME", help="a name of this server in clients' requests; * for any"
     )
-    engine_arguments.add(parser)
+    engine_arguments.add(parser, parallel=f"answers of a model that are computed at once ({ServerConfig.parallel})")
 
 
 def run(arguments: argparse.Namespace) -> int:
