@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgewise.server.models import Loaded
     from edgewise.server.settings import ServerConfig
 
-_MAKERS = 2  # models that are made at once: they take threads for minutes
+_MAKERS = 2  # models that are made at once, in threads of their own: they take minutes
 _THREADS = 8  # for what may take a while and is no answer: files, templates, tokens of long prompts
 
 
@@ -50,8 +50,8 @@ class State:
         self.models = Models(catalog, config, engine_config, self.metrics, self.log)
         self.answers = Answers(self.models, config, self.metrics, self.log)
         self.is_ready = False
-        self.making = asyncio.Semaphore(_MAKERS)
         self.loop: asyncio.AbstractEventLoop | None = None
+        self._makers = ThreadPoolExecutor(_MAKERS, "edgewise-making")
         self._preload = preload
         self._loading: asyncio.Task[None] | None = None
         self._declare_gauges()
@@ -68,6 +68,15 @@ class State:
             self._loading.cancel()
             await asyncio.gather(self._loading, return_exceptions=True)
         await self.models.close()
+        await asyncio.to_thread(self._makers.shutdown, cancel_futures=True)
+
+    async def make(self, work: Callable[[], None]) -> None:
+        """Runs what makes a model, once few enough others are being made.
+
+        Work that has begun goes on if the caller is cancelled, as threads do, and keeps its place until it ends; work
+        that has not is dropped.
+        """
+        await asyncio.get_running_loop().run_in_executor(self._makers, work)
 
     async def _load(self) -> None:
         try:
