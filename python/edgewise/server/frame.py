@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from edgewise.server.state import State
 
 _LINGER_S = 1.0
+_CHECKERS = 2  # long bodies that are checked at once: each competes with the event loop for the interpreter
 
 Methods = dict[str, tuple["Surface", "Endpoint"]]
 
@@ -46,6 +48,7 @@ class Frame:
         self.state = state
         self._surfaces = surfaces
         self._guard = Guard(state.config)
+        self._checkers = ThreadPoolExecutor(_CHECKERS, "edgewise-checking")
         self._paths: dict[str, Methods] = {}
         for surface in surfaces:
             for endpoint in surface.endpoints:
@@ -74,6 +77,7 @@ class Frame:
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 await self.state.close()
+                self._checkers.shutdown(wait=False)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
@@ -157,11 +161,9 @@ class Frame:
         data = await self._read(request)
         if not data.strip():
             raise Refused("invalid_request", "missing request body")
-        value = schema.parse(data)
-        schema.check(value, endpoint.body or schema.ANYTHING)
-        if not isinstance(value, dict):
-            raise Refused("invalid_request", "the body must be an object")
-        return value
+        if not schema.is_long(data):
+            return _checked(data, endpoint)
+        return await asyncio.get_running_loop().run_in_executor(self._checkers, _checked, data, endpoint)
 
     async def _read(self, request: Request) -> bytes:
         limit = self.state.config.request_bytes
@@ -299,6 +301,14 @@ class _Inbox:
         await self._is_read.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+
+def _checked(data: bytes, endpoint: Endpoint) -> dict[str, Any]:
+    value = schema.parse(data)
+    schema.check(value, endpoint.body or schema.ANYTHING)
+    if not isinstance(value, dict):
+        raise Refused("invalid_request", "the body must be an object")
+    return value
 
 
 def _compiled(path: str) -> tuple[re.Pattern[str], Mapping[str, Convertor[Any]]]:
