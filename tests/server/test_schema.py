@@ -97,6 +97,7 @@ def test_what_is_no_json_is_refused(data: bytes) -> None:
 
 def test_half_characters_become_whole_ones() -> None:
     assert parse(b'{"a\\ud800": ["\\udc00b", "\\ud83c\\udf88"]}') == {"a\ufffd": ["\ufffdb", "\U0001f388"]}
+    assert parse(b'["' + b"\\ud800a" * LONG + b'"]') == ["\ufffda" * LONG]
 
 
 LONG = 2**20

@@ -18,8 +18,9 @@ from edgewise.server.replies import reply
 from edgewise.server.schema import ANYTHING, FLAG, TEXT, either, fields, listing, mapping, text, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from edgewise.engine.protocol import Engine
     from edgewise.server.endpoint import Call
     from edgewise.server.refusals import Refusal
 
@@ -73,12 +74,8 @@ async def tokenize(call: Call) -> Response:
 async def detokenize(call: Call) -> Response:
     """Text of tokens."""
     async with call.state.models.lease(model_of(call)) as lease:
-        engine, tokens = lease.model.engine, [int(token) for token in call.body["tokens"]]
-        unknown = next((token for token in tokens if token >= engine.vocabulary_size), None)
-        if unknown is not None:
-            raise InvalidArgument(f"tokens: {unknown} is not in the vocabulary of {engine.vocabulary_size}")
-        content = await asyncio.to_thread(engine.detokenize, tokens, special=True)
-    return reply({"content": content.decode("utf-8", "replace")})
+        content = await asyncio.to_thread(_text, lease.model.engine, call.body["tokens"])
+    return reply({"content": content})
 
 
 async def apply_template(call: Call) -> Response:
@@ -127,6 +124,14 @@ def model_of(call: Call) -> str:
     if len(names) != 1:
         raise InvalidArgument("model is required", hint=f"there are {', '.join(names)}" if names else None)
     return names[0]
+
+
+def _text(engine: Engine, given: Sequence[float]) -> str:
+    tokens = [int(token) for token in given]
+    unknown = next((token for token in tokens if token >= engine.vocabulary_size), None)
+    if unknown is not None:
+        raise InvalidArgument(f"tokens: {unknown} is not in the vocabulary of {engine.vocabulary_size}")
+    return engine.detokenize(tokens, special=True).decode("utf-8", "replace")
 
 
 def _piece(data: bytes) -> str | list[int]:

@@ -35,6 +35,7 @@ _NAMES = {
     "string": "a text",
 }
 _PLAIN: Mapping[str, set[type]] = {"string": {str}, "boolean": {bool}}
+_PORTION = 2**16  # characters that are gone through before others get a turn
 _BACKSLASH = ord("\\")
 _DEEPEST = 128  # levels of lists and objects in a request, far below what the interpreter's stack holds
 
@@ -323,7 +324,8 @@ def _whole_characters(value: Any) -> Any:
         try:
             value.encode()
         except UnicodeEncodeError:
-            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+            parts = (value[start : start + _PORTION] for start in range(0, len(value), _PORTION))
+            return "".join(part.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace") for part in parts)
         return value
     if isinstance(value, list):
         return [_whole_characters(item) for item in value]
