@@ -30,7 +30,7 @@ Clients of Ollama find the server by themselves; others get the address http://l
 told at http://localhost:11434/docs. Keys come from --api-key, files and EDGEWISE_API_KEY. SIGTERM stops the server
 after the answers that are on their way.
 
-exit codes: 0 ok, 1 failure, 2 wrong usage
+exit codes: 0 ok, 1 failure (a MODEL that can not be loaded is one), 2 wrong usage
 """
 
 

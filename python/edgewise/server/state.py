@@ -6,10 +6,12 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from edgewise.errors import EdgewiseError
 from edgewise.server.answering import Answers
 from edgewise.server.logs import Log
 from edgewise.server.metrics import Metrics
 from edgewise.server.models import Models
+from edgewise.server.refusals import Refused, refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +28,9 @@ _THREADS = 8  # for what may take a while and is no answer: files, templates, to
 
 class State:
     """Everything that handlers work with.
+
+    If a model that was named at the start can not be loaded, `failure` is the reason, the server never becomes ready,
+    and `when_failed` is called.
 
     Args:
         config: of the server.
@@ -50,6 +55,8 @@ class State:
         self.models = Models(catalog, config, engine_config, self.metrics, self.log)
         self.answers = Answers(self.models, config, self.metrics, self.log)
         self.is_ready = False
+        self.failure: Exception | None = None
+        self.when_failed: Callable[[], None] = lambda: None
         self.loop: asyncio.AbstractEventLoop | None = None
         self._makers = ThreadPoolExecutor(_MAKERS, "edgewise-making")
         self._preload = preload
@@ -79,12 +86,16 @@ class State:
         await asyncio.get_running_loop().run_in_executor(self._makers, work)
 
     async def _load(self) -> None:
-        try:
-            for name in self._preload:
+        for name in self._preload:
+            try:
                 async with self.models.lease(name):
                     pass
-        except Exception as error:
-            self.log.write("not preloaded", error=str(error))
+            except Exception as error:
+                if self.catalog.named:
+                    self.failure = _not_loaded(name, error) if isinstance(error, EdgewiseError) else error
+                    self.when_failed()
+                    return
+                self.log.write("not preloaded", model=name, error=str(error))  # nobody asked for it
         self.is_ready = True
 
     def _declare_gauges(self) -> None:
@@ -101,3 +112,8 @@ class State:
         gauge("edgewise_queued", "Answers that wait for their turn.", lambda model: model.batch.queued)
         gauge("edgewise_active", "Answers that are computed now.", lambda model: model.batch.active)
         gauge("edgewise_model_memory_bytes", "What a model takes at most.", lambda model: model.footprint.total_bytes)
+
+
+def _not_loaded(name: str, error: EdgewiseError) -> Refused:
+    refusal = refusal_of(error)
+    return Refused(refusal.kind, f"model '{name}' can not be loaded: {refusal.message}")
