@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from contextlib import closing
+from typing import Any
 
 import pytest
 
+from edgewise.server import schema
 from server.running import Running, StartServer
 from server.test_wire import ASK, parsed, request
 
@@ -122,3 +125,34 @@ def test_a_head_that_comes_by_drops_is_not_waited_for(start: StartServer) -> Non
                 ended = True
                 break
         assert ended
+
+
+def test_others_are_answered_while_a_long_body_is_checked(demo: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    checking, may_go_on = threading.Event(), threading.Event()
+    check = schema.check
+
+    def held(*given: Any) -> None:
+        checking.set()
+        assert may_go_on.wait(60)
+        check(*given)
+
+    monkeypatch.setattr(schema, "check", held)
+    with closing(demo.connect()) as connection:
+        connection.sendall(request("/api/generate", {"model": "demo", "prompt": "x", "context": [1] * 2**18}))
+        assert checking.wait(60)
+        assert parsed(demo.exchange(request("/api/version")))[0] == 200
+        may_go_on.set()
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")  # there is no context so long
+
+
+@pytest.mark.parametrize("path", ["/api/generate", "/v1/completions", "/v1/embeddings", "/api/embed", "/tokenize"])
+def test_a_body_of_millions_of_numbers_is_refused(demo: Running, path: str) -> None:
+    body = b'{"model": "demo", "input": [' + b"1," * 2**20 + b"1]}"
+    status, _, answer = parsed(demo.exchange(request(path, body)))
+    assert (status, b"more than 1048576 values" in answer) == (400, True)
+
+
+def test_the_document_bounds_lists_of_numbers(demo: Running) -> None:
+    document = json.loads(parsed(demo.exchange(request("/openapi.json")))[2])
+    shape = document["paths"]["/api/generate"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert shape["properties"]["context"]["anyOf"][0]["maxItems"] == 2**20

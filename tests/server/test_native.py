@@ -57,6 +57,34 @@ def test_a_template_shows_the_prompt(demo: Running) -> None:
     assert prompt.endswith("assistant\n")
 
 
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"messages": [{"role": "user", "content": ["a"]}]}, "messages[0].content[0]"),
+        ({"messages": [{"role": "user", "content": [["a"]]}]}, "messages[0].content[0]"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
+        ({"messages": [{"role": "user", "content": {"a": 1}}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
+        ({"messages": ["a"]}, "messages[0]"),
+        ({"messages": [{"role": "assistant", "tool_calls": ["a"]}]}, "messages[0].tool_calls[0]"),
+        ({"messages": [{"role": "user", "content": "a"}], "tools": [{"function": 1}]}, "tools[0].function"),
+    ],
+)
+def test_a_template_takes_no_messages_of_another_shape(demo: Running, more: dict[str, Any], field: str) -> None:
+    status, _, body = parsed(demo.exchange(request("/apply-template", more)))
+    assert (status, json.loads(body)["error"]["message"].startswith(field)) == (400, True), body
+
+
+def test_a_template_takes_content_in_parts_and_calls_without_any(demo: Running) -> None:
+    call = {"type": "function", "function": {"name": "look", "arguments": {"at": "it"}}}
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": "One. "}, {"type": "text", "text": "Two."}]},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "seen"},
+    ]
+    assert "One. Two." in ask(demo, "/apply-template", {"messages": messages})["prompt"]
+
+
 def test_metrics_are_what_prometheus_reads(demo: Running) -> None:
     demo.exchange(request("/api/generate", ASK))
     status, headers, body = parsed(demo.exchange(request("/metrics")))

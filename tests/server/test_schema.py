@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -87,7 +88,7 @@ def test_nesting_has_an_end(part: tuple[bytes, bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{", b"NaN", b"[Infinity]", b"\xff", b"[" * 10**6, b'{"a": 1' + b"0" * 10**5 + b"}"]
+    "data", [b"", b"{", b"NaN", b"[Infinity]", b"\xff", b"[" * 10**4, b'{"a": 1' + b"0" * 10**5 + b"}"]
 )
 def test_what_is_no_json_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidArgument, match="no valid JSON"):
@@ -96,3 +97,54 @@ def test_what_is_no_json_is_refused(data: bytes) -> None:
 
 def test_half_characters_become_whole_ones() -> None:
     assert parse(b'{"a\\ud800": ["\\udc00b", "\\ud83c\\udf88"]}') == {"a\ufffd": ["\ufffdb", "\U0001f388"]}
+    assert parse(b'["' + b"\\ud800a" * LONG + b'"]') == ["\ufffda" * LONG]
+
+
+LONG = 2**20
+
+
+@pytest.mark.parametrize(
+    ("data", "finding"),
+    [
+        (b'{"a": [' + b"1," * LONG + b"1]}", "more than 1048576 values"),
+        (b"[" + b"[]," * 2**16 + b"1]", "more than 65536 lists and objects"),
+        (b'{"a": [' + b'{"b": 1},' * 2**16 + b"1]}", "more than 65536 lists and objects"),
+        (b"{" + b",".join(b'"%d": 1' % index for index in range(2**17)) + b"}", "more than 131072 fields"),
+        (b'["' + b'\\"' * LONG + b'", ' + b"1," * LONG + b"1]", "more than 1048576 values"),
+        (b"[" + b"1" * 401 + b"," * 2**14 + b"]", "a whole number has 401 digits"),
+    ],
+)
+def test_a_body_has_so_many_parts_at_most(data: bytes, finding: str) -> None:
+    with pytest.raises(InvalidArgument, match=finding):
+        parse(data)
+
+
+@pytest.mark.parametrize(
+    "text", ["a, b: [c] {d} " * LONG, '\\"[,' * LONG, '"' * LONG + "{" * LONG, "\\" * LONG + ":" * LONG]
+)
+def test_texts_may_have_as_many_marks_as_they_like(text: str) -> None:
+    body = {"prompt": text, "\\": "\\", "context": list(range(100))}
+    assert parse(json.dumps(body).encode()) == body
+
+
+def test_a_list_of_as_many_numbers_as_there_may_be_is_checked_in_full() -> None:
+    shape = fields(context=either(TEXT, listing(TEXT), listing(whole(0), 1)))
+    tokens: list[Any] = [7] * LONG
+    check({"context": tokens}, shape)
+    for wrong, finding in ((-1, "at least 0, got -1"), (True, "a whole number, got true"), ("x", 'number, got "x"')):
+        tokens[-1] = wrong
+        with pytest.raises(InvalidArgument, match=rf"context\[{LONG - 1}\] must be .*{finding}"):
+            check({"context": tokens}, shape)
+    with pytest.raises(InvalidArgument, match=rf"context must have at most {LONG} items, got {LONG + 1}"):
+        check({"context": [7] * (LONG + 1)}, shape)
+    check({"context": [1.0, 2]}, shape)
+
+
+def test_the_document_says_how_long_lists_may_be() -> None:
+    assert listing(whole(0))["maxItems"] == LONG
+
+
+def test_a_value_that_is_too_long_to_show_is_cut_short() -> None:
+    with pytest.raises(InvalidArgument, match=r"got \[7, 7, .*\.\.\.") as refusal:
+        check({"name": [7] * LONG}, SHAPE)
+    assert len(str(refusal.value)) < 200

@@ -55,6 +55,33 @@ def test_pages_of_strangers_are_refused_before_anything_happens(demo: Running) -
     assert "access-control-allow-origin" not in headers
 
 
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://[x]", "app://["])
+def test_an_origin_that_is_none_is_refused_and_logged(demo: Running, origin: str) -> None:
+    status, headers, body = parsed(demo.exchange(request("/api/version", Origin=origin)))
+    assert (status, headers["content-type"].split(";")[0]) == (403, "application/json")
+    assert origin in json.loads(body)["error"]
+    demo.wait_until(lambda: "path=/api/version status=403" in demo.log.getvalue())
+
+
+@pytest.mark.parametrize("part", ["refusal", "namespace", "allows_origin"])
+def test_a_bug_outside_of_handlers_is_an_answer_in_the_protocols_form(
+    start: StartServer, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("broken on purpose")
+
+    running = start("demo")
+    with monkeypatch.context() as patched:
+        patched.setattr(Guard, part, broken)
+        status, _, body = parsed(running.exchange(request("/v1/models", Origin="http://localhost")))
+    assert (status, "internal error" in json.loads(body)["error"]["message"]) == (500, True)
+    running.wait_until(lambda: "path=/v1/models status=500" in running.log.getvalue())
+    assert "broken on purpose" in running.log.getvalue()
+    assert "Traceback" in running.log.getvalue()
+    counted = parsed(running.exchange(request("/metrics")))[2].decode()
+    assert 'edgewise_requests_total{surface="openai",path="/v1/models",status="500"} 1' in counted
+
+
 @pytest.mark.parametrize(
     "origin", ["http://localhost:3000", "app://obsidian.md", "vscode-webview://x", "tauri://localhost"]
 )

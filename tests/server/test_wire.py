@@ -156,7 +156,7 @@ def test_a_refusal_is_heard_by_who_is_still_sending(start: StartServer) -> None:
         (b"{", "no valid JSON"),
         (b"[]", "the body must be an object"),
         (b'{"model": NaN}', "NaN is no JSON number"),
-        (b"[" * 100_000, "no valid JSON"),
+        (b"[" * 10_000, "no valid JSON"),
         (b"\xff\xfe", "no valid JSON"),
         (b"{}", "model is required"),
         (b'{"model": 5}', "model must be a text, got 5"),

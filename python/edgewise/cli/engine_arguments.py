@@ -13,8 +13,16 @@ if TYPE_CHECKING:
     import argparse
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Declares them; what is not given comes from the environment and the configuration file."""
+_PARALLEL = "contexts' worth of KV cache: conversations that can take turns without computing a prompt again (1)"
+
+
+def add(parser: argparse.ArgumentParser, parallel: str = _PARALLEL) -> None:
+    """Declares them; what is not given comes from the environment and the configuration file.
+
+    Args:
+        parser: of the verb.
+        parallel: what `--parallel` means to the verb.
+    """
     group = parser.add_argument_group("engine")
     group.add_argument(
         "-c",
@@ -56,7 +64,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=whole,
         dest="sequences",
         metavar="N",
-        help="contexts' worth of KV cache: conversations that can take turns without computing a prompt again (1)",
+        help=parallel,
     )
     group.add_argument(
         "--no-prompt-cache",

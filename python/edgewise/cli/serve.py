@@ -30,7 +30,7 @@ Clients of Ollama find the server by themselves; others get the address http://l
 told at http://localhost:11434/docs. Keys come from --api-key, files and EDGEWISE_API_KEY. SIGTERM stops the server
 after the answers that are on their way.
 
-exit codes: 0 ok, 1 failure, 2 wrong usage
+exit codes: 0 ok, 1 failure (a MODEL that can not be loaded is one), 2 wrong usage
 """
 
 
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     security.add_argument(
         "--allowed-host", action="append", metavar="NAME", help="a name of this server in clients' requests; * for any"
     )
-    engine_arguments.add(parser)
+    engine_arguments.add(parser, parallel=f"answers of a model that are computed at once ({ServerConfig.parallel})")
 
 
 def run(arguments: argparse.Namespace) -> int:

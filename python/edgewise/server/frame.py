@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from edgewise.server.state import State
 
 _LINGER_S = 1.0
+_CHECKERS = 2  # long bodies that are checked at once: each competes with the event loop for the interpreter
 
 Methods = dict[str, tuple["Surface", "Endpoint"]]
 
@@ -46,6 +48,7 @@ class Frame:
         self.state = state
         self._surfaces = surfaces
         self._guard = Guard(state.config)
+        self._checkers = ThreadPoolExecutor(_CHECKERS, "edgewise-checking")
         self._paths: dict[str, Methods] = {}
         for surface in surfaces:
             for endpoint in surface.endpoints:
@@ -74,6 +77,7 @@ class Frame:
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 await self.state.close()
+                self._checkers.shutdown(wait=False)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
@@ -83,9 +87,10 @@ class Frame:
         methods, parameters = self._find(scope["path"])
         scope["path_params"] = parameters
         surface, endpoint = methods.get(scope["method"], (self._surface_of(scope["path"]), None))
-        call = Call(self.state, surface, request, {}, self._guard.namespace(request.headers), started_s)
+        call = Call(self.state, surface, request, {}, started_s=started_s)
         outgoing = _Outgoing(send, request.headers, self._guard)
         try:
+            call.namespace = self._guard.namespace(request.headers)
             refusal = self._refusal(call, endpoint, methods)
             if refusal is not None:
                 await self._refuse(call, refusal, receive, outgoing, methods)
@@ -97,6 +102,13 @@ class Frame:
                 await self._answer(call, endpoint, receive, outgoing)
         except ClientDisconnect:
             call.notes["cancelled"] = True
+        except Exception as error:  # a bug
+            self.state.log.error("failed", error, path=scope["path"][:200])
+            call.notes["error"] = "internal"
+            if outgoing.status:
+                raise  # what the client gets is cut off
+            outgoing = _Outgoing(send, request.headers, None)
+            await self._refuse(call, refusal_of(error), receive, outgoing)
         finally:
             self._note(call, endpoint, outgoing)
 
@@ -126,14 +138,7 @@ class Frame:
                 self.state.log.error("failed", error, path=call.request.url.path)
             await self._refuse(call, refusal, receive, send)
             return
-        try:
-            await response(call.request.scope, receive, send)
-        except ClientDisconnect:
-            raise
-        except Exception as error:  # a bug in mid-stream: what the client gets was cut off
-            self.state.log.error("failed", error, path=call.request.url.path)
-            call.notes["error"] = "internal"
-            raise
+        await response(call.request.scope, receive, send)
 
     async def _answer_while_heard(self, call: Call, endpoint: Endpoint, receive: Receive, send: Send) -> None:
         """Answers, and stops when the client is gone."""
@@ -156,11 +161,9 @@ class Frame:
         data = await self._read(request)
         if not data.strip():
             raise Refused("invalid_request", "missing request body")
-        value = schema.parse(data)
-        schema.check(value, endpoint.body or schema.ANYTHING)
-        if not isinstance(value, dict):
-            raise Refused("invalid_request", "the body must be an object")
-        return value
+        if not schema.is_long(data):
+            return _checked(data, endpoint)
+        return await asyncio.get_running_loop().run_in_executor(self._checkers, _checked, data, endpoint)
 
     async def _read(self, request: Request) -> bytes:
         limit = self.state.config.request_bytes
@@ -232,9 +235,9 @@ class Frame:
 
 
 class _Outgoing:
-    """What goes out: adds the headers for browsers, and remembers how far the answer got."""
+    """What goes out: adds the headers for browsers, if there is a guard, and remembers how far the answer got."""
 
-    def __init__(self, send: Send, headers: Headers, guard: Guard) -> None:
+    def __init__(self, send: Send, headers: Headers, guard: Guard | None) -> None:
         self._send = send
         self._headers = headers
         self._guard = guard
@@ -243,14 +246,14 @@ class _Outgoing:
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
             host = self._headers.get("host")
             origin = self._headers.get("origin")
-            if origin is not None and self._guard.allows_origin(origin, host):
+            if origin is not None and self._guard is not None and self._guard.allows_origin(origin, host):
                 more = self._guard.cors_headers(
                     self._headers, is_preflight="access-control-request-method" in self._headers
                 )
                 message["headers"] = [*message.get("headers", ()), *more]
+            self.status = message["status"]
         elif not message.get("more_body"):
             self.is_complete = True
         await self._send(message)
@@ -298,6 +301,14 @@ class _Inbox:
         await self._is_read.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+
+def _checked(data: bytes, endpoint: Endpoint) -> dict[str, Any]:
+    value = schema.parse(data)
+    schema.check(value, endpoint.body or schema.ANYTHING)
+    if not isinstance(value, dict):
+        raise Refused("invalid_request", "the body must be an object")
+    return value
 
 
 def _compiled(path: str) -> tuple[re.Pattern[str], Mapping[str, Convertor[Any]]]:

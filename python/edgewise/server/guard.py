@@ -69,13 +69,13 @@ class Guard:
         origin = origin.lower().rstrip("/")
         if "*" in self._origins or origin in self._origins:
             return True
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+            name = parts.hostname or ""
+        except ValueError:  # brackets without an address
+            return False
         if parts.scheme in _LOCAL_SCHEMES:
             return True
-        try:
-            name = parts.hostname or ""
-        except ValueError:
-            return False
         return is_loopback(name) or name == "0.0.0.0" or (host is not None and parts.netloc == host.lower())  # noqa: S104
 
     def cors_headers(self, headers: Mapping[str, str], *, is_preflight: bool) -> list[tuple[bytes, bytes]]:

@@ -330,7 +330,13 @@ class Models:
             if not self._loaded or (has_place and taken + need.total_bytes <= budget):
                 return
             idle = [model for model in self._loaded.values() if model.leases == 0]
-            await self._retire(min(idle or self._loaded.values(), key=lambda model: model.used_s))
+            leaving = min(idle or self._loaded.values(), key=lambda model: model.used_s)
+            if has_place:
+                reason = f"together they need {_size(taken + need.total_bytes)}, {_size(budget)} are available"
+            else:
+                reason = f"at most {self._config.loaded_models} may be in memory (--max-models)"
+            self._log.write("making room", model=installed.name, unloads=leaving.installed.name, reason=reason)
+            await self._retire(leaving)
 
     async def _budget_bytes(self, installed: InstalledModel, need: Footprint) -> int:
         """What all models together may take: what is free, and what those in memory hold already.

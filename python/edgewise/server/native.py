@@ -15,15 +15,22 @@ from edgewise.server.endpoint import Endpoint, Surface
 from edgewise.server.models import speech_of
 from edgewise.server.refusals import Refused
 from edgewise.server.replies import reply
-from edgewise.server.schema import FLAG, TEXT, fields, listing, text, whole
+from edgewise.server.schema import ANYTHING, FLAG, TEXT, either, fields, listing, mapping, text, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from edgewise.engine.protocol import Engine
     from edgewise.server.endpoint import Call
     from edgewise.server.refusals import Refusal
 
-MESSAGE = {"type": "object", "properties": {"role": TEXT}, "required": ["role"]}
+_FUNCTION = fields({"name": TEXT}, arguments=either(TEXT, mapping(ANYTHING)))
+_MESSAGE = fields(
+    {"role": TEXT},
+    content=either(TEXT, listing(fields({"type": TEXT}, text=TEXT))),
+    tool_calls=listing(fields({"function": _FUNCTION})),
+)
+_TOOL = fields({"function": fields({"name": TEXT}, description=TEXT, parameters=mapping(ANYTHING))})
 _TOKEN = whole(0)
 
 
@@ -67,12 +74,8 @@ async def tokenize(call: Call) -> Response:
 async def detokenize(call: Call) -> Response:
     """Text of tokens."""
     async with call.state.models.lease(model_of(call)) as lease:
-        engine, tokens = lease.model.engine, [int(token) for token in call.body["tokens"]]
-        unknown = next((token for token in tokens if token >= engine.vocabulary_size), None)
-        if unknown is not None:
-            raise InvalidArgument(f"tokens: {unknown} is not in the vocabulary of {engine.vocabulary_size}")
-        content = await asyncio.to_thread(engine.detokenize, tokens, special=True)
-    return reply({"content": content.decode("utf-8", "replace")})
+        content = await asyncio.to_thread(_text, lease.model.engine, call.body["tokens"])
+    return reply({"content": content})
 
 
 async def apply_template(call: Call) -> Response:
@@ -80,9 +83,7 @@ async def apply_template(call: Call) -> Response:
     ask = Ask(
         model_of(call),
         messages=[
-            {**one, "content": as_text(one["content"], f"messages[{index}].content")}
-            if isinstance(one.get("content"), list) and all(isinstance(part, dict) for part in one["content"])
-            else one
+            {**one, "content": as_text(one.get("content"), f"messages[{index}].content")}
             for index, one in enumerate(call.body["messages"])
         ],
         tools=call.body.get("tools") or (),
@@ -125,6 +126,14 @@ def model_of(call: Call) -> str:
     return names[0]
 
 
+def _text(engine: Engine, given: Sequence[float]) -> str:
+    tokens = [int(token) for token in given]
+    unknown = next((token for token in tokens if token >= engine.vocabulary_size), None)
+    if unknown is not None:
+        raise InvalidArgument(f"tokens: {unknown} is not in the vocabulary of {engine.vocabulary_size}")
+    return engine.detokenize(tokens, special=True).decode("utf-8", "replace")
+
+
 def _piece(data: bytes) -> str | list[int]:
     """A token's text, or its bytes if they are no whole characters."""
     try:
@@ -135,10 +144,10 @@ def _piece(data: bytes) -> str | list[int]:
 
 _TOKENIZE = fields({"content": TEXT}, model=TEXT, add_special=FLAG, parse_special=FLAG, with_pieces=FLAG)
 _TEMPLATE = fields(
-    {"messages": listing(MESSAGE, least=1)},
+    {"messages": listing(_MESSAGE, least=1)},
     model=TEXT,
-    tools=listing(schema.mapping(schema.ANYTHING)),
-    chat_template_kwargs=schema.mapping(schema.ANYTHING),
+    tools=listing(_TOOL),
+    chat_template_kwargs=mapping(ANYTHING),
 )
 _HEALTH = fields({"status": schema.one_of("ok")})
 
@@ -154,7 +163,7 @@ SURFACE = Surface(
         Endpoint(("GET",), "/metrics", metrics, "Counters for Prometheus.", media_type="text/plain"),
         Endpoint(
             ("POST",), "/tokenize", tokenize, "Tokens of a text.",
-            body=_TOKENIZE, reply=fields({"tokens": listing(schema.ANYTHING)}), is_long=True,
+            body=_TOKENIZE, reply=fields({"tokens": listing(ANYTHING)}), is_long=True,
         ),
         Endpoint(
             ("POST",), "/detokenize", detokenize, "Text of tokens.",
@@ -164,7 +173,7 @@ SURFACE = Surface(
             ("POST",), "/apply-template", apply_template, "The prompt that messages become.",
             body=_TEMPLATE, reply=fields({"prompt": text()}), is_long=True,
         ),
-        Endpoint(("GET",), "/openapi.json", document, "This document.", reply=schema.mapping(schema.ANYTHING)),
+        Endpoint(("GET",), "/openapi.json", document, "This document.", reply=mapping(ANYTHING)),
         Endpoint(("GET",), "/docs", page, "A page that shows this document.", media_type="text/html"),
     ),
     error=error,

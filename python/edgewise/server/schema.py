@@ -7,7 +7,7 @@ field of a wrong type is refused by name. `null` in an optional field means that
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from edgewise.errors import InvalidArgument
@@ -20,6 +20,11 @@ TEXT: Schema = {"type": "string"}
 NUMBER: Schema = {"type": "number"}
 WHOLE: Schema = {"type": "integer"}
 
+MOST_ITEMS = 2**20  # of a list, and of all lists and objects of a request: more than any context has tokens
+_MOST_PARTS = {"lists and objects": (b"[{", 2**16), "fields": (b":", 2**17), "values": (b",", MOST_ITEMS)}
+_MOST_DIGITS = 400  # of a whole number in a long body; a float holds 308
+_LONG_BYTES = 16 * 1024  # what is shorter holds nobody up
+
 _LARGEST_BITS = 1023  # of a whole number that a float can hold
 _NAMES = {
     "array": "a list",
@@ -29,6 +34,9 @@ _NAMES = {
     "object": "an object",
     "string": "a text",
 }
+_PLAIN: Mapping[str, set[type]] = {"string": {str}, "boolean": {bool}}
+_PORTION = 2**16  # characters that are gone through before others get a turn
+_BACKSLASH = ord("\\")
 _DEEPEST = 128  # levels of lists and objects in a request, far below what the interpreter's stack holds
 
 
@@ -65,10 +73,9 @@ def one_of(*values: str) -> Schema:
     return {"type": "string", "enum": list(values)}
 
 
-def listing(items: Schema, least: int = 0, most: int | None = None) -> Schema:
+def listing(items: Schema, least: int = 0, most: int = MOST_ITEMS) -> Schema:
     """A list of so many items."""
-    limits = {"minItems": least} if least else {}
-    return {"type": "array", "items": items, **limits, **({"maxItems": most} if most is not None else {})}
+    return {"type": "array", "items": items, **({"minItems": least} if least else {}), "maxItems": most}
 
 
 def fields(required: Mapping[str, Schema] | None = None, /, **optional: Schema) -> Schema:
@@ -89,14 +96,26 @@ def either(*shapes: Schema) -> Schema:
     return {"anyOf": list(shapes)} if all(shapes) else ANYTHING
 
 
+def is_long(data: bytes) -> bool:
+    """Whether it may take more than some milliseconds to parse and check a body."""
+    return len(data) > _LONG_BYTES
+
+
 def parse(data: bytes) -> Any:
     """The JSON value in a request's body.
 
+    The interpreter does nothing else while a text becomes a value, so that what it may hold is bounded. Texts in it may
+    be as long as they like.
+
     Raises:
-        InvalidArgument: if it is no JSON, holds numbers that JSON has not, or is nested too deeply.
+        InvalidArgument: if it is no JSON, holds numbers that JSON has not, is nested too deeply or has too many parts.
     """
+    if is_long(data):
+        _check_parts(data)
     try:
-        value = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        value = json.loads(
+            data.decode("utf-8-sig"), parse_constant=_refuse_constant, parse_int=_whole if is_long(data) else None
+        )
     except (ValueError, RecursionError) as error:
         finding = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise InvalidArgument(f"the request's body is no valid JSON: {finding}") from None
@@ -169,9 +188,22 @@ def _check_items(value: Sequence[Any], shape: Schema, where: str) -> None:
     if most is not None and len(value) > most:
         raise WrongField(where, f"{where} must have at most {most} items, got {len(value)}")
     items = shape["items"]
-    if items:
+    if items and not _are_plain(value, items):
         for index, item in enumerate(value):
             _check(item, items, f"{where}[{index}]")
+
+
+def _are_plain(value: Sequence[Any], shape: Schema) -> bool:
+    """Whether all items are of a plain type, and fit; found out at once, as there may be a million."""
+    kinds = set(map(type, value))
+    if shape.keys() == {"type"}:
+        return kinds <= _PLAIN.get(shape["type"], set())
+    if kinds == {int} and shape.get("type") == "integer" and not shape.keys() - {"type", "minimum", "maximum"}:
+        least, most = min(value), max(value)
+        return bool(shape.get("minimum", least) <= least and most <= shape.get("maximum", most)) and (
+            max(-least, most).bit_length() <= _LARGEST_BITS
+        )
+    return False
 
 
 def _check_fields(value: Mapping[str, Any], shape: Schema, where: str) -> None:
@@ -203,8 +235,12 @@ def _has_type(value: Any, shape: Schema) -> bool:
 
 
 def _refusal(value: Any, shape: Schema, where: str) -> WrongField:
-    got = json.dumps(value, ensure_ascii=False)
-    got = got if len(got) <= 40 else f"{got[:40]}..."
+    got = ""
+    for part in json.JSONEncoder(ensure_ascii=False).iterencode(value[:41] if isinstance(value, str) else value):
+        got += part
+        if len(got) > 40:  # the rest may be long
+            got = f"{got[:40]}..."
+            break
     return WrongField(where, f"{where or 'the body'} must be {_description(shape)}, got {got}")
 
 
@@ -231,6 +267,49 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
 
 
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:  # what it takes to read them grows with their square
+        raise ValueError(f"a whole number has {len(digits)} digits, of which no more than {_MOST_DIGITS} can be held")
+    return int(digits)
+
+
+def _check_parts(data: bytes) -> None:
+    """Checks that a body has not too many parts, before they are made."""
+    if all(_count(data, marks, 0, len(data)) < most for marks, most in _MOST_PARTS.values()):
+        return  # also if those in texts are counted
+    found = dict.fromkeys(_MOST_PARTS, 0)
+    for start, end in _outside_of_texts(data):
+        for name, (marks, most) in _MOST_PARTS.items():
+            found[name] += _count(data, marks, start, end)
+            if found[name] >= most:
+                raise InvalidArgument(f"the request's body has more than {most} {name}")
+
+
+def _count(data: bytes, marks: bytes, start: int, end: int) -> int:
+    return sum(data.count(mark, start, end) for mark in marks)
+
+
+def _outside_of_texts(data: bytes) -> Iterator[tuple[int, int]]:
+    """Where the parts of a JSON text begin and end that are outside of its texts."""
+    start = 0
+    while (quote := data.find(b'"', start)) >= 0:
+        yield start, quote
+        end = data.find(b'"', quote + 1)
+        while end >= 0 and _is_escaped(data, end):
+            end = data.find(b'"', end + 1)
+        if end < 0:
+            return
+        start = end + 1
+    yield start, len(data)
+
+
+def _is_escaped(data: bytes, index: int) -> bool:
+    before = index - 1
+    while data[before] == _BACKSLASH:
+        before -= 1
+    return (index - before) % 2 == 0
+
+
 def _depth(value: Any) -> int:
     """Levels of lists and objects."""
     depth, level = 0, [value]
@@ -242,8 +321,11 @@ def _depth(value: Any) -> int:
 
 def _whole_characters(value: Any) -> Any:
     if isinstance(value, str):
-        if any("\ud800" <= character <= "\udfff" for character in value):
-            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            parts = (value[start : start + _PORTION] for start in range(0, len(value), _PORTION))
+            return "".join(part.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace") for part in parts)
         return value
     if isinstance(value, list):
         return [_whole_characters(item) for item in value]

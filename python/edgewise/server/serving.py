@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.types import ASGIApp
 
+    from edgewise.server.frame import Frame
+
 INSTALL = "pip install 'edgewise[serve]'"
 _HEAD_BYTES = 64 * 1024  # the longest head of a request
 _MOST_CONNECTIONS = 4096
@@ -116,8 +118,10 @@ def server(app: ASGIApp, config: ServerConfig) -> uvicorn.Server:
     return Server(wanted)
 
 
-def serve(app: ASGIApp, config: ServerConfig, said: Callable[[str], None]) -> None:
+def serve(app: Frame, config: ServerConfig, said: Callable[[str], None]) -> None:
     """Serves until SIGTERM or SIGINT; answers on their way are finished first, unless a second one comes.
+
+    It ends in the same way if a model that was named at the start can not be loaded.
 
     Args:
         app: the application.
@@ -126,14 +130,22 @@ def serve(app: ASGIApp, config: ServerConfig, said: Callable[[str], None]) -> No
 
     Raises:
         SystemRefused: if the address can not be used.
+        EdgewiseError: with the reason why a model can not be loaded.
         KeyboardInterrupt: after a second signal.
     """
     running = server(app, config)
+
+    def end() -> None:
+        running.should_exit = True
+
+    app.state.when_failed = end
     with listen(config) as listener:
         said(address_of(listener, config))
         running.run(sockets=[listener])
     if running.force_exit:
         raise KeyboardInterrupt
+    if app.state.failure is not None:
+        raise app.state.failure
 
 
 def _most_connections() -> int:

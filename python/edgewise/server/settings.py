@@ -75,9 +75,7 @@ class ServerConfig:
         require_whole("loaded models", self.loaded_models, 0)
         require_whole("request bytes", self.request_bytes, 1024)
         for name in ("keep_alive_s", "deadline_s", "read_s", "write_s", "drain_s"):
-            require_number(name, getattr(self, name))
-            if math.isnan(getattr(self, name)) or getattr(self, name) < 0:
-                raise InvalidArgument(f"{name} must not be negative")
+            _require_seconds(name, getattr(self, name), may_be_infinite=name in ("keep_alive_s", "deadline_s"))
         if self.log_format not in get_args(LogFormat):
             raise InvalidArgument(f"log format {self.log_format!r} is unknown", hint="known: text, json")
         if bool(self.tls_certificate) != bool(self.tls_key):
@@ -94,6 +92,14 @@ class ServerConfig:
     def is_loopback(self) -> bool:
         """Whether only this machine can connect."""
         return is_loopback(self.host)
+
+
+def _require_seconds(name: str, value: float, *, may_be_infinite: bool) -> None:
+    require_number(name, value)
+    if math.isnan(value) or (math.isinf(value) and not may_be_infinite):
+        raise InvalidArgument(f"{name} must be a number of seconds, got {value}")
+    if value < 0:
+        raise InvalidArgument(f"{name} must not be negative, got {value}")
 
 
 def is_loopback(host: str) -> bool:
@@ -127,9 +133,11 @@ def duration_seconds(text: str) -> float:
         InvalidArgument: if it is no duration.
     """
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
-        pass
+        seconds = math.nan
+    if not math.isnan(seconds):
+        return seconds
     unsigned = text[1:] if text[:1] in ("-", "+") else text
     parts = _DURATION.findall(unsigned)
     if not parts or "".join(amount + unit for amount, unit in parts) != unsigned:

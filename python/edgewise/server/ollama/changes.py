@@ -34,8 +34,7 @@ async def create(call: Call) -> Response:
     recipe = _recipe(body)
     if body.get("stream") is not False:
         return await begin(_creating(call, name, recipe), NDJSON, failed)
-    async with call.state.making:
-        await asyncio.to_thread(_create, call, name, recipe, lambda *_: None)
+    await call.state.make(lambda: _create(call, name, recipe, lambda *_: None))
     return reply({"status": "success"})
 
 
@@ -152,11 +151,7 @@ async def _creating(call: Call, name: str, recipe: Recipe) -> AsyncGenerator[byt
     def report(status: str, done: int, total: int) -> None:
         said.put({"status": status, **({"completed": done, "total": total} if total else {})})
 
-    async def make() -> None:
-        async with call.state.making:
-            await asyncio.to_thread(_create, call, name, recipe, report)
-
-    work = asyncio.ensure_future(make())
+    work = asyncio.ensure_future(call.state.make(lambda: _create(call, name, recipe, report)))
     try:
         while True:
             await asyncio.wait({work}, timeout=_PROGRESS_S)
@@ -176,9 +171,7 @@ async def _creating(call: Call, name: str, recipe: Recipe) -> AsyncGenerator[byt
                 yield dumps({"status": "success"}) + b"\n"
                 return
     finally:
-        # A thread can not be cancelled: the model is made, and stays.
-        if not work.done():
-            work.add_done_callback(lambda done: done.exception())
+        work.cancel()  # what has begun goes on: the model is made, and stays
 
 
 def _create(call: Call, name: str, recipe: Recipe, report: Callable[[str, int, int], None]) -> None:
