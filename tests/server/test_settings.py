@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -14,18 +15,23 @@ from edgewise.server.settings import ServerConfig
 SECONDS = ("keep_alive_s", "deadline_s", "read_s", "write_s", "drain_s")
 
 
+def of(name: str, value: float) -> ServerConfig:
+    given: dict[str, Any] = {name: value}
+    return ServerConfig(**given)
+
+
 @pytest.mark.parametrize("name", SECONDS)
 def test_times_are_numbers_of_seconds(name: str) -> None:
     with pytest.raises(InvalidArgument, match=f"{name} must be a number of seconds, got nan"):
-        ServerConfig(**{name: math.nan})
+        of(name, math.nan)
     with pytest.raises(InvalidArgument, match=f"{name} must not be negative, got -1"):
-        ServerConfig(**{name: -1})
+        of(name, -1)
 
 
 @pytest.mark.parametrize("name", ["read_s", "write_s", "drain_s"])
 def test_what_has_to_end_can_not_be_infinite(name: str) -> None:
     with pytest.raises(InvalidArgument, match=f"{name} must be a number of seconds, got inf"):
-        ServerConfig(**{name: math.inf})
+        of(name, math.inf)
 
 
 def test_a_model_may_stay_and_an_answer_may_take_for_ever() -> None:
