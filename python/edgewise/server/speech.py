@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from edgewise.store.installed import InstalledModel
 
 
+# For models without a template: the words of the messages alone, as such a model goes on with any text.
+_WORDS = "{% for message in messages %}{{ message.content }}{{ '' if loop.last else '\\n\\n' }}{% endfor %}"
+
+
 class PlainReader:
     """Reads an answer that is text and nothing else."""
 
@@ -110,7 +114,7 @@ class Speech:
 
     @cached_property
     def _prompts(self) -> ChatPrompts:
-        return ChatPrompts(self._engine, self._template)
+        return ChatPrompts(self._engine, self._template if self.has_template else self._words_alone())
 
     @cached_property
     def _grammars(self) -> Grammars:
@@ -169,6 +173,11 @@ class Speech:
         if self._installed.system and not any(one.get("role") == "system" for one in messages):
             messages.insert(0, {"role": "system", "content": self._installed.system})
         return messages
+
+    def _words_alone(self) -> str:
+        """A template for a model that has none; it begins as all of the model's texts do."""
+        begins = self._engine.tokenize("")[:1] == [self._engine.metadata.get("tokenizer.ggml.bos_token_id")]
+        return ("{{ bos_token }}" if begins else "") + _WORDS
 
     def _require_abilities(self, ask: Ask) -> None:
         name = self._installed.name
