@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgewise.chat.capabilities import capabilities
 from edgewise.chat.events import TextDelta
+from edgewise.chat.formats import text_of
 from edgewise.chat.grammar import Grammars
 from edgewise.chat.infill import gap_tokens, infill_prompt
 from edgewise.chat.reader import AnswerReader
@@ -144,7 +145,7 @@ class Speech:
             raise ContextFull(
                 f"the prompt has {len(spoken.tokens)} tokens, the context window {context_length}, "
                 "of which the answer needs one at least",
-                hint='a longer context (options.num_ctx), a shorter prompt, or "truncate": true',
+                hint="a shorter system message or last message" if ask.truncate else ask.remedy,
             )
         chat = spoken.chat
         spoken = replace(
@@ -211,9 +212,22 @@ class Speech:
             while oldest < len(messages) - 1 and messages[oldest].get("role") == "tool":
                 del messages[oldest]
             prompt = self.render(messages, ask)
+        if ask.truncate and len(prompt.tokens or ()) > longest and not ask.has_images:
+            prompt = self._shortened(messages, prompt, ask, longest)
         tokens = prompt.tokens or []
         spoken = Spoken(tokens, prompt, truncated_tokens=before - len(tokens))
         return self._illustrated(spoken, marks, prompt.text) if ask.has_images else spoken
+
+    def _shortened(
+        self, messages: Sequence[Mapping[str, Any]], prompt: ChatPrompt, ask: Ask, longest: int
+    ) -> ChatPrompt:
+        """The prompt with the end alone of the last message's words; too long still, if what is around them is."""
+        words = self._engine.tokenize(text_of(messages[-1]), add_special=False, parse_special=True)
+        while words and len(prompt.tokens or ()) > longest:
+            del words[: len(prompt.tokens or ()) - longest]
+            text = self._engine.detokenize(words, special=True).decode(errors="ignore")
+            prompt = self.render([*messages[:-1], {**messages[-1], "content": text}], ask)
+        return prompt
 
     def _illustrated(self, spoken: Spoken, marks: Marks, text: str) -> Spoken:
         """A prompt with images. Its engine puts the special tokens first that the model expects; there is no second."""

@@ -44,13 +44,14 @@ def sampling(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def ask(call: Call, **what: Any) -> Ask:
     """A request for an answer, with what all of OpenAI's requests may say."""
+    shortening = {"truncate": bool(call.body.get("truncate")), "remedy": 'a shorter prompt, or "truncate": true'}
     return Ask(
         model=call.body["model"],
         defaults=DEFAULTS,
         namespace=call.namespace,
         arrived_s=call.started_s,
         insists_on_thinking=False,
-        **what,
+        **{**shortening, **what},
     )
 
 

@@ -80,6 +80,7 @@ CHAT = fields(
     tools=listing(TOOL, most=128),
     tool_choice=TOOL_CHOICE,
     parallel_tool_calls=FLAG,
+    truncate=FLAG,
     reasoning_effort=EFFORT,
     reasoning=fields(effort=EFFORT),
     chat_template_kwargs=mapping(ANYTHING),
@@ -124,6 +125,7 @@ COMPLETION = fields(
     logprobs=whole(0, 20),
     response_format=RESPONSE_FORMAT,
     grammar=TEXT,
+    truncate=FLAG,
     **SAMPLING,
 )
 COMPLETED = fields(
