@@ -26,9 +26,9 @@ ASKS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 
 
 def post(running: Running, path: str, **body: Any) -> tuple[int, Any]:
-    request = urllib.request.Request(f"{running.url}{path}", json.dumps({"model": "demo", **body}).encode())
+    data = json.dumps({"model": "demo", **body}).encode()
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  the server of this test
+        with urllib.request.urlopen(f"{running.url}{path}", data, timeout=60) as answer:  # noqa: S310  the server of this test
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
