@@ -46,6 +46,25 @@ class PlainReader:
         return []
 
 
+class CallsReader:
+    """Reads an answer that has to be calls: what is no whole call is the beginning of one, and no words for anybody.
+
+    Args:
+        reader: tells calls from the rest.
+    """
+
+    def __init__(self, reader: AnswerReader) -> None:
+        self._reader = reader
+
+    def push(self, text: str) -> list[Event]:
+        """Takes more of the answer."""
+        return [event for event in self._reader.push(text) if not isinstance(event, TextDelta)]
+
+    def finish(self) -> list[Event]:
+        """Gives what was held back, but for a call that was cut short."""
+        return [event for event in self._reader.finish() if not isinstance(event, TextDelta)]
+
+
 @dataclass(frozen=True)
 class Spoken:
     """A prompt, ready for the model.
@@ -54,6 +73,7 @@ class Spoken:
         tokens: its token ids.
         chat: the conversation that it was made of; None for a plain prompt.
         reads_calls: the answer is searched for calls of tools; one that has a form of its own is not.
+        has_to_call: the answer is held to calls, beside reasoning.
         constraint: makes what holds an answer to its form.
         truncated_tokens: how many were left away.
         illustrated: the prompt with its images, which are no tokens; None if there are none.
@@ -62,6 +82,7 @@ class Spoken:
     tokens: Sequence[int]
     chat: ChatPrompt | None = None
     reads_calls: bool = True
+    has_to_call: bool = False
     constraint: Callable[[], Constraint | None] = lambda: None
     truncated_tokens: int = 0
     illustrated: ImagePrompt | None = None
@@ -71,11 +92,13 @@ class Spoken:
         """What the engine gets."""
         return self.tokens if self.illustrated is None else self.illustrated
 
-    def reader(self) -> AnswerReader | PlainReader:
+    def reader(self) -> AnswerReader | CallsReader | PlainReader:
         """A reader for an answer."""
         chat = self.chat
         if chat is None:
             return PlainReader()
+        if self.has_to_call:
+            return CallsReader(chat.reader())
         if self.reads_calls:
             return chat.reader()
         return AnswerReader(chat.dialect, (), tags=chat.tags, is_thinking=chat.is_thinking)
@@ -151,6 +174,7 @@ class Speech:
         spoken = replace(
             spoken,
             reads_calls=ask.format is None and ask.tool_choice != "none",
+            has_to_call=ask.format is None and ask.tool_choice not in (None, "auto", "none"),
             constraint=lambda: constraint_of(ask, chat, self._engine, lambda: self._grammars),
         )
         spoken.constraint()  # what can not be served is refused before the answer waits for its turn

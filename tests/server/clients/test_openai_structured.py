@@ -137,6 +137,18 @@ def test_a_call_that_must_be_is(client: Any, choice: Any) -> None:
     assert json.loads(answer.message.tool_calls[0].function.arguments) == {"city": "Lima"}
 
 
+def test_a_call_that_is_cut_short_is_no_content(client: Any) -> None:
+    wish: Any = {
+        "model": "scripted", "messages": say("words"), "tools": [tool("weather")], "tool_choice": "required",
+        "max_tokens": 10,
+    }  # fmt: skip
+    whole = client.chat.completions.create(**wish).choices[0]
+    assert (whole.finish_reason, whole.message.content, whole.message.tool_calls) == ("length", "", None)
+    parts = [one.choices[0] for one in client.chat.completions.create(**wish, stream=True)]
+    assert "".join(part.delta.content or "" for part in parts) == ""
+    assert parts[-1].finish_reason == "length"
+
+
 def test_some_call_must_be_where_one_is_required(client: Any) -> None:
     answer = client.chat.completions.create(
         model="scripted", messages=say("words"), tools=[tool("weather"), tool("sun")], tool_choice="required",
