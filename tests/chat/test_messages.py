@@ -202,3 +202,11 @@ def test_every_template_takes_a_hard_talk_once_it_is_adapted(templates: Path, na
     assert places == sorted(places)
     assert -1 not in places
     assert "Be brief." in prompt
+
+
+def test_what_is_refused_is_shown_as_the_json_that_was_sent() -> None:
+    call = {"function": {"name": "f", "arguments": [True, None, "é"]}}
+    with pytest.raises(InvalidArgument, match=r'must be an object, got \[true, null, "é"\]$'):
+        adapt([USER, {"role": "assistant", "content": "", "tool_calls": [call]}], Traits(), GENERIC)
+    with pytest.raises(InvalidArgument, match=r'a function with a name, got \{"y": 1\}$'):
+        adapt([USER, {"role": "assistant", "content": "", "tool_calls": [{"y": 1}]}], Traits(), GENERIC)

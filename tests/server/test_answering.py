@@ -99,6 +99,20 @@ def test_an_answer_that_has_to_be_a_call_is_one(demo: Running) -> None:
         assert set(calls[0].arguments) == {"place", "days"}
 
 
+def test_a_call_that_is_cut_short_is_told_to_nobody(demo: Running) -> None:
+    pytest.importorskip("llguidance", reason="pip install 'edgewise[serve]'")
+    asked = partial(
+        answered,
+        messages=QUESTION,
+        tools=[WEATHER],
+        tool_choice="required",
+        sampling={"temperature": 0, "max_tokens": 8},
+    )
+    deltas, cost = on_loop(demo, asked)
+    assert cost.generated_tokens == 8
+    assert [delta.event for delta in deltas if delta.event is not None] == []
+
+
 def test_a_choice_of_a_tool_that_is_not_there_is_refused(demo: Running) -> None:
     pytest.importorskip("llguidance", reason="pip install 'edgewise[serve]'")
     choice = {"function": {"name": "time"}}

@@ -10,6 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from edgewise.chat import gbnf, lexemes, schema_limits
+from edgewise.chat.json_text import shown
 from edgewise.errors import InvalidArgument, UnsupportedError
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class Grammars:
             InvalidArgument: with the reason, if it cannot be served.
         """
         if not isinstance(text, str):
-            raise InvalidArgument(f"grammar: a text is expected, got {text!r:.80}")
+            raise InvalidArgument(f"grammar: a text is expected, got {shown(text)}")
         return self._constraint("grammar in GBNF", text, self._from_gbnf)
 
     def written(self, lark: str) -> GrammarConstraint:
@@ -280,7 +281,7 @@ def _check_lark(text: str) -> None:
 
 def _require_text(what: str, text: object, most: int) -> None:
     if not isinstance(text, str):
-        raise InvalidArgument(f"{what}: a text is expected, got {text!r:.80}")
+        raise InvalidArgument(f"{what}: a text is expected, got {shown(text)}")
     if len(text) > most:
         raise InvalidArgument(f"{what}: {len(text)} characters; the limit is {most}")
 

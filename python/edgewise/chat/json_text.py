@@ -10,6 +10,15 @@ _BLANKS = " \t\r\n"
 _SCALAR = frozenset("+-.0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
+def shown(value: Any, most: int = 80) -> str:
+    """A value as an error shows it to whoever sent it: as JSON, its beginning if it is long."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=repr)
+    except (TypeError, ValueError, RecursionError):  # of a caller in Python: it is no JSON
+        text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 class JsonScanner:
     """Follows one object or array.
 

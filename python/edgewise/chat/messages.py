@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgewise.chat.formats import text_of
+from edgewise.chat.json_text import shown
 from edgewise.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def as_transformers_does(messages: Sequence[Mapping[str, Any]]) -> list[Message]
     result: list[Message] = []
     for given in messages:
         if not isinstance(given, Mapping) or not isinstance(given.get("role"), str):
-            raise InvalidArgument(f"messages must be dicts with a role and content, got {given!r:.80}")
+            raise InvalidArgument(f"messages must be dicts with a role and content, got {shown(given)}")
         message = {key: plain(value) for key, value in given.items() if value is not None}
         reasoning = next((message[key] for key in _REASONING if key in message), None)
         if reasoning is not None:
@@ -128,20 +129,20 @@ def _with_whole_calls(messages: list[Message]) -> list[Message]:
 def _whole_call(call: Any) -> dict[str, Any]:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise InvalidArgument(f"tool_calls: a call has a function with a name, got {call!r:.80}")
+        raise InvalidArgument(f"tool_calls: a call has a function with a name, got {shown(call)}")
     arguments = function.get("arguments")
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments) if arguments.strip() else {}
         except (ValueError, RecursionError):
             raise InvalidArgument(
-                f"tool_calls: the arguments of {function['name']} are not JSON: {arguments!r:.80}"
+                f"tool_calls: the arguments of {function['name']} are not JSON: {shown(arguments)}"
             ) from None
     if arguments is None:
         arguments = {}
     if not isinstance(arguments, dict):
         raise InvalidArgument(
-            f"tool_calls: the arguments of {function['name']} must be an object, got {arguments!r:.80}"
+            f"tool_calls: the arguments of {function['name']} must be an object, got {shown(arguments)}"
         )
     return {"type": "function", **call, "function": {**function, "arguments": arguments}}
 

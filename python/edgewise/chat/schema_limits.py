@@ -10,6 +10,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
+from edgewise.chat.json_text import shown
 from edgewise.errors import InvalidArgument
 
 _MOST_BYTES = 256 * 1024
@@ -47,7 +48,7 @@ def check(schema: Any) -> str:
         InvalidArgument: if it is no schema, or exceeds a limit.
     """
     if not isinstance(schema, dict | bool):
-        raise InvalidArgument(f"JSON schema: an object or a boolean is expected, got {schema!r:.80}")
+        raise InvalidArgument(f"JSON schema: an object or a boolean is expected, got {shown(schema)}")
     try:
         text = json.dumps(schema, ensure_ascii=False, allow_nan=False)
     except RecursionError:
@@ -155,7 +156,7 @@ class _Check:
             elif isinstance(target, dict) and key in target:
                 target = target[key]
             else:
-                raise InvalidArgument(f"JSON schema: {reference!r:.80} leads nowhere")
+                raise InvalidArgument(f"JSON schema: {shown(reference)} leads nowhere")
         return target
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from edgewise.chat.json_text import shown
 from edgewise.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def chosen_tools(tools: Sequence[Tool], choice: Any) -> tuple[Tool, ...] | None:
     function = choice.get("function", choice) if isinstance(choice, dict) else None
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(name, str):
-        raise InvalidArgument(f"tool_choice: none, auto, required or a function by name, got {choice!r:.80}")
+        raise InvalidArgument(f"tool_choice: none, auto, required or a function by name, got {shown(choice)}")
     named = tuple(tool for tool in tools if tool.name == name)
     if not named:
         raise InvalidArgument(f"tool_choice: there is no tool {name!r}")

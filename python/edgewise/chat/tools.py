@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from edgewise.chat.json_text import shown
 from edgewise.chat.messages import plain
 from edgewise.errors import InvalidArgument
 
@@ -59,15 +60,15 @@ def _tool(index: int, given: Any) -> Tool:
     function = given.get("function") if isinstance(given, dict) else None
     if not isinstance(function, dict) or given.get("type", "function") != "function":
         raise InvalidArgument(
-            f'tools[{index}]: a tool is {{"type": "function", "function": {{...}}}}, got {given!r:.80}'
+            f'tools[{index}]: a tool is {{"type": "function", "function": {{...}}}}, got {shown(given)}'
         )
     name = function.get("name")
     if not isinstance(name, str) or not name:
-        raise InvalidArgument(f"tools[{index}]: a function has a name, got {name!r:.80}")
+        raise InvalidArgument(f"tools[{index}]: a function has a name, got {shown(name)}")
     schema = function.get("parameters")
     if schema is None:
         schema = _ANY_OBJECT
     if not isinstance(schema, dict):
-        raise InvalidArgument(f"tools[{index}]: the parameters of {name} must be a JSON schema, got {schema!r:.80}")
+        raise InvalidArgument(f"tools[{index}]: the parameters of {name} must be a JSON schema, got {shown(schema)}")
     description = function.get("description") or ""
     return Tool(name, str(description), plain(schema))

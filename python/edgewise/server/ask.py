@@ -52,6 +52,7 @@ class Ask:
         defaults: options of the surface, where neither the request nor the model has any.
         context_length: how many tokens of context are wanted; None for what the model has.
         truncate: shorten a conversation or prompt that is too long, in place of refusing it.
+        remedy: what helps against a prompt that is too long, by the names of the protocol.
         keep_alive_s: how long the model stays loaded; None for the server's setting.
         namespace: whose prompts these are.
         deadline_s: how long it may take; None for the server's setting.
@@ -76,6 +77,7 @@ class Ask:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     context_length: int | None = None
     truncate: bool = False
+    remedy: str = "a shorter prompt"
     keep_alive_s: float | None = None
     namespace: str = ""
     deadline_s: float | None = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgewise.chat.capabilities import capabilities
 from edgewise.chat.events import TextDelta
+from edgewise.chat.formats import text_of
 from edgewise.chat.grammar import Grammars
 from edgewise.chat.infill import gap_tokens, infill_prompt
 from edgewise.chat.reader import AnswerReader
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from edgewise.store.installed import InstalledModel
 
 
+# For models without a template: the words of the messages alone, as such a model goes on with any text.
+_WORDS = "{% for message in messages %}{{ message.content }}{{ '' if loop.last else '\\n\\n' }}{% endfor %}"
+
+
 class PlainReader:
     """Reads an answer that is text and nothing else."""
 
@@ -41,6 +46,25 @@ class PlainReader:
         return []
 
 
+class CallsReader:
+    """Reads an answer that has to be calls: what is no whole call is the beginning of one, and no words for anybody.
+
+    Args:
+        reader: tells calls from the rest.
+    """
+
+    def __init__(self, reader: AnswerReader) -> None:
+        self._reader = reader
+
+    def push(self, text: str) -> list[Event]:
+        """Takes more of the answer."""
+        return [event for event in self._reader.push(text) if not isinstance(event, TextDelta)]
+
+    def finish(self) -> list[Event]:
+        """Gives what was held back, but for a call that was cut short."""
+        return [event for event in self._reader.finish() if not isinstance(event, TextDelta)]
+
+
 @dataclass(frozen=True)
 class Spoken:
     """A prompt, ready for the model.
@@ -49,6 +73,7 @@ class Spoken:
         tokens: its token ids.
         chat: the conversation that it was made of; None for a plain prompt.
         reads_calls: the answer is searched for calls of tools; one that has a form of its own is not.
+        has_to_call: the answer is held to calls, beside reasoning.
         constraint: makes what holds an answer to its form.
         truncated_tokens: how many were left away.
         illustrated: the prompt with its images, which are no tokens; None if there are none.
@@ -57,6 +82,7 @@ class Spoken:
     tokens: Sequence[int]
     chat: ChatPrompt | None = None
     reads_calls: bool = True
+    has_to_call: bool = False
     constraint: Callable[[], Constraint | None] = lambda: None
     truncated_tokens: int = 0
     illustrated: ImagePrompt | None = None
@@ -66,11 +92,13 @@ class Spoken:
         """What the engine gets."""
         return self.tokens if self.illustrated is None else self.illustrated
 
-    def reader(self) -> AnswerReader | PlainReader:
+    def reader(self) -> AnswerReader | CallsReader | PlainReader:
         """A reader for an answer."""
         chat = self.chat
         if chat is None:
             return PlainReader()
+        if self.has_to_call:
+            return CallsReader(chat.reader())
         if self.reads_calls:
             return chat.reader()
         return AnswerReader(chat.dialect, (), tags=chat.tags, is_thinking=chat.is_thinking)
@@ -110,7 +138,7 @@ class Speech:
 
     @cached_property
     def _prompts(self) -> ChatPrompts:
-        return ChatPrompts(self._engine, self._template)
+        return ChatPrompts(self._engine, self._template if self.has_template else self._words_alone())
 
     @cached_property
     def _grammars(self) -> Grammars:
@@ -140,12 +168,13 @@ class Speech:
             raise ContextFull(
                 f"the prompt has {len(spoken.tokens)} tokens, the context window {context_length}, "
                 "of which the answer needs one at least",
-                hint='a longer context (options.num_ctx), a shorter prompt, or "truncate": true',
+                hint="a shorter system message or last message" if ask.truncate else ask.remedy,
             )
         chat = spoken.chat
         spoken = replace(
             spoken,
             reads_calls=ask.format is None and ask.tool_choice != "none",
+            has_to_call=ask.format is None and ask.tool_choice not in (None, "auto", "none"),
             constraint=lambda: constraint_of(ask, chat, self._engine, lambda: self._grammars),
         )
         spoken.constraint()  # what can not be served is refused before the answer waits for its turn
@@ -169,6 +198,11 @@ class Speech:
         if self._installed.system and not any(one.get("role") == "system" for one in messages):
             messages.insert(0, {"role": "system", "content": self._installed.system})
         return messages
+
+    def _words_alone(self) -> str:
+        """A template for a model that has none; it begins as all of the model's texts do."""
+        begins = self._engine.tokenize("")[:1] == [self._engine.metadata.get("tokenizer.ggml.bos_token_id")]
+        return ("{{ bos_token }}" if begins else "") + _WORDS
 
     def _require_abilities(self, ask: Ask) -> None:
         name = self._installed.name
@@ -202,9 +236,22 @@ class Speech:
             while oldest < len(messages) - 1 and messages[oldest].get("role") == "tool":
                 del messages[oldest]
             prompt = self.render(messages, ask)
+        if ask.truncate and len(prompt.tokens or ()) > longest and not ask.has_images:
+            prompt = self._shortened(messages, prompt, ask, longest)
         tokens = prompt.tokens or []
         spoken = Spoken(tokens, prompt, truncated_tokens=before - len(tokens))
         return self._illustrated(spoken, marks, prompt.text) if ask.has_images else spoken
+
+    def _shortened(
+        self, messages: Sequence[Mapping[str, Any]], prompt: ChatPrompt, ask: Ask, longest: int
+    ) -> ChatPrompt:
+        """The prompt with the end alone of the last message's words; too long still, if what is around them is."""
+        words = self._engine.tokenize(text_of(messages[-1]), add_special=False, parse_special=True)
+        while words and len(prompt.tokens or ()) > longest:
+            del words[: len(prompt.tokens or ()) - longest]
+            text = self._engine.detokenize(words, special=True).decode(errors="ignore")
+            prompt = self.render([*messages[:-1], {**messages[-1], "content": text}], ask)
+        return prompt
 
     def _illustrated(self, spoken: Spoken, marks: Marks, text: str) -> Spoken:
         """A prompt with images. Its engine puts the special tokens first that the model expects; there is no second."""

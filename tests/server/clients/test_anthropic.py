@@ -176,3 +176,13 @@ def test_keys_are_checked(start: StartServer) -> None:
     assert caught.value.body["error"]["type"] == "authentication_error"
     with client_of(running, "secret") as friend:
         assert friend.messages.create(model="demo", max_tokens=1, messages=messages).content
+
+
+def test_a_call_that_is_cut_short_is_no_text(client: Any) -> None:
+    pytest.importorskip("llguidance", reason="pip install 'edgewise[serve]'")
+    answer = client.messages.create(
+        model="scripted", max_tokens=10, messages=[{"role": "user", "content": "Please say:words"}],
+        tools=[{"name": "weather", "input_schema": {"type": "object", "properties": {"city": {"enum": ["Lima"]}}}}],
+        tool_choice={"type": "any"},
+    )  # fmt: skip
+    assert (answer.stop_reason, answer.content) == ("max_tokens", [])

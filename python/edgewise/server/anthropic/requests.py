@@ -38,6 +38,8 @@ def ask(call: Call) -> Ask:
         insists_on_thinking=False,
         sampling=_sampling(body),
         defaults=DEFAULTS,
+        truncate=bool(body.get("truncate")),
+        remedy='a shorter prompt, or "truncate": true',
         namespace=call.namespace,
         arrived_s=call.started_s,
         continues=messages[-1]["role"] == "assistant" and not messages[-1].get("tool_calls"),

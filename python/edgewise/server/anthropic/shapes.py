@@ -40,6 +40,7 @@ MESSAGE = fields(
     temperature=number(0),
     top_p=number(0, 1),
     top_k=whole(-1, 2**31 - 1),
+    truncate=FLAG,
     **_PROMPT,
 )
 COUNT = fields({"model": MODEL, "messages": MESSAGES}, **_PROMPT)

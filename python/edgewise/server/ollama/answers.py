@@ -104,7 +104,7 @@ def metrics(cost: Cost) -> dict[str, Any]:
         "prompt_eval_cached_count": cost.cached_tokens,
         "prompt_eval_duration": nanoseconds(cost.prefill_s),
         "eval_count": cost.generated_tokens,
-        "eval_duration": nanoseconds(cost.decode_s),
+        "eval_duration": max(1, nanoseconds(_eval_s(cost))),
         "queue_duration": nanoseconds(cost.queue_s),
         "time_to_first_token": nanoseconds(cost.time_to_first_token_s),
         "inter_token_p50": nanoseconds(cost.inter_token_p50_s),
@@ -113,6 +113,15 @@ def metrics(cost: Cost) -> dict[str, Any]:
     if cost.truncated_tokens:
         found |= {"truncated": True, "truncated_tokens": cost.truncated_tokens}
     return found
+
+
+def _eval_s(cost: Cost) -> float:
+    """The time of all tokens that count, the first among them: it takes as long as the others do on average.
+
+    Where there are no others to tell, it is that of the step that gave it, the prompt's: no rate is too high then.
+    """
+    others = cost.generated_tokens - 1
+    return cost.decode_s * (others + 1) / others if others > 0 and cost.decode_s > 0 else cost.prefill_s
 
 
 def _ask(call: Call, **what: Any) -> Ask:
@@ -130,6 +139,7 @@ def _ask(call: Call, **what: Any) -> Ask:
         defaults=OLLAMA_DEFAULTS,
         context_length=context_of(call),
         truncate=bool(body.get("truncate")),
+        remedy='a longer context (options.num_ctx), a shorter prompt, or "truncate": true',
         keep_alive_s=keep_alive_of(call),
         namespace=call.namespace,
         arrived_s=call.started_s,

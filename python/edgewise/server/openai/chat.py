@@ -69,7 +69,7 @@ def _ask(call: Call) -> Ask:
     tools, tool_choice = chosen_tools(body.get("tools") or (), body.get("tool_choice"))
     return ask(
         call,
-        messages=messages_of(body["messages"]),
+        messages=[_with_tools(one) for one in messages_of(body["messages"])],
         tools=tools,
         tool_choice=tool_choice,
         has_parallel_calls=body.get("parallel_tool_calls") is not False,
@@ -78,6 +78,16 @@ def _ask(call: Call) -> Ask:
         sampling=given,
         variables=body.get("chat_template_kwargs") or {},
     )
+
+
+def _with_tools(message: dict[str, Any]) -> dict[str, Any]:
+    """Functions are what OpenAI called tools before: a message of today's form."""
+    if message["role"] == "function":
+        return {**message, "role": "tool"}
+    called = message.get("function_call")
+    if not called:
+        return message
+    return {**message, "function_call": None, "tool_calls": [{"type": "function", "function": called}]}
 
 
 def _count(call: Call) -> int:

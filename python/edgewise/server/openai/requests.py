@@ -44,28 +44,35 @@ def sampling(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def ask(call: Call, **what: Any) -> Ask:
     """A request for an answer, with what all of OpenAI's requests may say."""
+    shortening = {"truncate": bool(call.body.get("truncate")), "remedy": 'a shorter prompt, or "truncate": true'}
     return Ask(
         model=call.body["model"],
         defaults=DEFAULTS,
         namespace=call.namespace,
         arrived_s=call.started_s,
         insists_on_thinking=False,
-        **what,
+        **{**shortening, **what},
     )
 
 
 def answer_format(body: Mapping[str, Any]) -> Format | None:
     """The form that the answer is to have."""
     wanted = body.get("response_format") or {"type": "text"}
-    if body.get("grammar"):
-        return Format("gbnf", body["grammar"])
+    for name in ("grammar", "guided_grammar"):
+        if body.get(name):
+            return Format("gbnf", body[name])
+    if body.get("guided_regex"):
+        return Format("regex", body["guided_regex"])
+    if wanted["type"] in ("regex", "lark", "gbnf"):
+        field = "pattern" if wanted["type"] == "regex" else "grammar"
+        if not wanted.get(field):
+            raise WrongField(f"response_format.{field}", f"response_format.{field} is required")
+        return Format(wanted["type"], wanted[field])
     if wanted["type"] == "json_object":
         return Format("json_object")
     if wanted["type"] == "json_schema":
         schema = (wanted.get("json_schema") or {}).get("schema")
-        if schema is None:
-            raise WrongField("response_format.json_schema.schema", "response_format.json_schema.schema is required")
-        return Format("json_schema", schema)
+        return Format("json_object") if schema is None else Format("json_schema", schema)
     return None
 
 

@@ -73,6 +73,7 @@ def _ask(call: Call) -> Ask:
         think=think(body),
         sampling=given,
         truncate=body.get("truncation") == "auto",
+        remedy='a shorter input, or "truncation": "auto"',
     )
 
 

@@ -40,13 +40,15 @@ SAMPLING = {
 
 PART = fields({"type": TEXT}, text=TEXT, refusal=TEXT, image_url=either(TEXT, fields({"url": TEXT}, detail=TEXT)))
 CONTENT = either(TEXT, listing(PART))
-_CALL = fields({"function": fields({"name": TEXT}, arguments=either(TEXT, mapping(ANYTHING)))}, id=TEXT, type=TEXT)
+_CALLED = fields({"name": TEXT}, arguments=either(TEXT, mapping(ANYTHING)))
+_CALL = fields({"function": _CALLED}, id=TEXT, type=TEXT)
 MESSAGE = fields(
-    {"role": one_of("developer", "system", "user", "assistant", "tool")},
+    {"role": one_of("developer", "system", "user", "assistant", "tool", "function")},
     content=CONTENT,
     name=TEXT,
     tool_calls=listing(_CALL),
     tool_call_id=TEXT,
+    function_call=_CALLED,
     reasoning=TEXT,
     reasoning_content=TEXT,
 )
@@ -62,9 +64,17 @@ TOOL_CHOICE = either(
     ),
 )
 RESPONSE_FORMAT = fields(
-    {"type": one_of("text", "json_object", "json_schema")},
+    {"type": one_of("text", "json_object", "json_schema", "regex", "lark", "gbnf")},
     json_schema=fields(name=TEXT, schema=mapping(ANYTHING), strict=FLAG),
+    pattern=text("a regular expression in Rust's syntax, for the type `regex`"),
+    grammar=text("a grammar, for the types `lark` and `gbnf`"),
 )
+# The form of an answer by vLLM's names and llama.cpp's.
+_GUIDED = {
+    "grammar": text("a grammar in llama.cpp's form (GBNF) that the answer follows"),
+    "guided_grammar": text("the same by vLLM's name"),
+    "guided_regex": text("a regular expression that the answer matches, by vLLM's name"),
+}
 
 CHAT = fields(
     {"model": MODEL, "messages": listing(MESSAGE, least=1)},
@@ -76,13 +86,14 @@ CHAT = fields(
     logprobs=FLAG,
     top_logprobs=whole(0, 20),
     response_format=RESPONSE_FORMAT,
-    grammar=text("a grammar in llama.cpp's form (GBNF) that the answer follows"),
     tools=listing(TOOL, most=128),
     tool_choice=TOOL_CHOICE,
     parallel_tool_calls=FLAG,
+    truncate=FLAG,
     reasoning_effort=EFFORT,
     reasoning=fields(effort=EFFORT),
     chat_template_kwargs=mapping(ANYTHING),
+    **_GUIDED,
     **SAMPLING,
 )
 
@@ -123,7 +134,8 @@ COMPLETION = fields(
     echo=FLAG,
     logprobs=whole(0, 20),
     response_format=RESPONSE_FORMAT,
-    grammar=TEXT,
+    truncate=FLAG,
+    **_GUIDED,
     **SAMPLING,
 )
 COMPLETED = fields(
