@@ -20,7 +20,7 @@ LEVELS: list[set[str]] = [
     {"cli"},
     {"llama", "server"},
     {"dropin"},
-    {"convert", "evaluate"},
+    {"convert", "evaluate", "plan"},
     {"quantize"},
     {"chat", "engine", "store"},
     {"config"},

@@ -14,8 +14,8 @@ import pytest
 from edgewise.config import EngineConfig
 from edgewise.engine.available_memory import AvailableMemory
 from edgewise.engine.models import DEMO
+from edgewise.plan.footprint import footprint
 from edgewise.server.catalog import Catalog
-from edgewise.server.footprint import footprint
 from edgewise.server.logs import Log
 from edgewise.server.metrics import Metrics
 from edgewise.server.models import Models

@@ -44,6 +44,7 @@ VERBS: dict[str, str] = {
     "merge": "Write a split model as one file.",
     "eval": "Measure how well a model predicts a text, and how far it is from another.",
     "imatrix": "Measure on a text which weights matter, for quantization.",
+    "plan": "Say whether a model will fit a machine, and how fast it will be.",
     "doctor": "Say what was found on this machine, and what Edgewise chose.",
     "completion": "Print a script that completes commands in a shell.",
 }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from edgewise.engine import open as open_engine
 from edgewise.engine.available_memory import available_memory
 from edgewise.engine.batching import Batch, batch_of
-from edgewise.server.footprint import Footprint, footprint
+from edgewise.plan.footprint import Footprint, footprint
 from edgewise.server.refusals import Refused
 from edgewise.server.sight import projector_for
 from edgewise.server.speech import Speech

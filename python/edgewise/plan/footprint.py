@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgewise import _core
+from edgewise.plan.memory import BLOCK, Settings, cache_bytes
+from edgewise.plan.models import layers_of, per_layer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from edgewise.config import EngineConfig
 
-_ELEMENT_BYTES = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32}
 _SCRATCH_BYTES = 48 * 1024 * 1024  # activations of a step, the tokenizer, logits of several sequences
 
 
@@ -60,26 +61,7 @@ def footprint(path: Path, config: EngineConfig) -> Footprint:
         SystemRefused: if it can not be read.
     """
     file = _core.ModelFile(str(path))
-    metadata = file.metadata()
-    architecture = metadata.get("general.architecture", "")
-    count = metadata.get(f"{architecture}.block_count")
-    # Each layer has tensors; what the file says beyond that is refused when it is loaded.
-    layers = min(count, len(file.tensors())) if isinstance(count, int) else 0
-
-    def per_layer(key: str, default: int) -> list[int]:
-        value = metadata.get(f"{architecture}.{key}")
-        if not isinstance(value, int):
-            values = file.array(f"{architecture}.{key}")
-            if values:
-                return [one for one in values if isinstance(one, int)]
-        return [value if isinstance(value, int) else default] * layers
-
-    heads = max(per_layer("attention.head_count", 1), default=1) or 1
-    width = max(per_layer("embedding_length", 0), default=0)
-    kv_heads = sum(per_layer("attention.head_count_kv", heads))
-    key_length = max(per_layer("attention.key_length", width // heads), default=0)
-    value_length = max(per_layer("attention.value_length", width // heads), default=0)
-    trained = max(per_layer("context_length", 0), default=0)
+    trained = max(per_layer(file, "context_length", 0), default=0)
     context = config.context_for(trained)
     return Footprint(
         weights_bytes=file.size_bytes
@@ -87,8 +69,7 @@ def footprint(path: Path, config: EngineConfig) -> Footprint:
             _core.ModelFile(other).size_bytes
             for other in (*(adapter for adapter, _ in config.lora), *([config.projector] if config.projector else ()))
         ),
-        token_bytes=kv_heads
-        * (key_length * _ELEMENT_BYTES[config.key_format] + value_length * _ELEMENT_BYTES[config.value_format]),
+        token_bytes=cache_bytes(layers_of(file), Settings(BLOCK, config.key_format, config.value_format)) / BLOCK,
         cache_tokens=context * config.sequences,
         context_length=context,
         trained_length=trained,
