@@ -50,7 +50,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 
 def leave(running: Running, count: int, stream: bool, prefix: str) -> None:
     """Clients that ask for a model and leave before it is made."""
-    before = running.log.getvalue().count("path=/api/create")
+    before = running.log.getvalue()
     connections = [running.connect() for _ in range(count)]
     for index, connection in enumerate(connections):
         body = {"model": f"{prefix}{index}", "from": "demo", "stream": stream}
@@ -58,7 +58,8 @@ def leave(running: Running, count: int, stream: bool, prefix: str) -> None:
     running.wait_until(lambda: running.connections >= count)
     for connection in connections:
         connection.close()
-    running.wait_until(lambda: running.log.getvalue().count("path=/api/create") == before + count)
+    # One whose request and end come at once is a connection, but perhaps no request.
+    running.wait_until(lambda: running.connections == 0 and running.log.getvalue() != before)
 
 
 @pytest.mark.parametrize("stream", [False, True])
