@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # The longest text or list that a template may make by repeating one, and by putting two together.
 _LONGEST_REPETITION = 1_000_000
-_LONGEST_SUM = 100_000_000
+_LONGEST_SUM = 10_000_000
 _LARGEST_EXPONENT = 1_000
 # Seconds of the processor for a prompt; thousands of messages take a small part of one.
 _MOST_S = 1.0

@@ -120,7 +120,7 @@ async def pull(call: Call) -> Response:
 
 async def push(call: Call) -> Response:
     """Says that models do not go elsewhere."""
-    raise Refused("not_implemented", "this server does not publish models; copy the file instead: /api/show names it")
+    raise Refused("not_implemented", "this server does not publish models; copy the file instead")
 
 
 def _recipe(body: Mapping[str, Any]) -> Recipe:
