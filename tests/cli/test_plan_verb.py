@@ -59,6 +59,16 @@ def test_all_devices_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert [one["device"]["name"] for one in found] == list(devices())
 
 
+def test_without_a_model_the_best_and_the_fastest_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--device", "pi5-8gb"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["best", "fastest"]
+    _, found = plan(capsys, "--device", "pi5-8gb")
+    assert [f"{one['model']['name']}:{one['model']['format']}" for one in found["recommended"]] == [
+        line.split()[1] for line in lines[1:]
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -67,6 +77,7 @@ def test_all_devices_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
         (["llama2-7b", "--device", "n150", "--parallel", "0"], "--parallel must be between 1"),
         (["llama2-7b", "--device", "n150", "--prompt", "5000"], "--prompt must be between 1 and 4096"),
         (["llama2-7b:q99", "--device", "n150"], "no mix of formats is called 'q99'"),
+        (["--all-devices"], "--all-devices is about one MODEL"),
         (["llama99", "--device", "n150"], "llama99: no such file, installed model or shape"),
         (["", "--device", "n150"], "no such file, installed model or shape"),
     ],

@@ -11,11 +11,12 @@ from edgewise.cli.installed_models import model_path
 from edgewise.cli.output import print_json, shown, size
 from edgewise.config import load as load_config
 from edgewise.config import require_whole, store_folder
-from edgewise.errors import SystemRefused
+from edgewise.errors import InvalidArgument, SystemRefused
 from edgewise.plan.assessment import Assessment, assess
 from edgewise.plan.devices import device_named, devices
 from edgewise.plan.memory import Settings
 from edgewise.plan.models import PlannedModel, model_in
+from edgewise.plan.recommendation import recommend
 from edgewise.plan.shapes import SHAPES, shape_named
 from edgewise.plan.this_machine import this_machine
 
@@ -29,6 +30,7 @@ examples:
   edgewise plan model.gguf                             on this machine, measured for some seconds
   edgewise plan llama3.2-3b --device pi5-8gb           before downloading anything
   edgewise plan llama2-7b:f16 --device rtx4060-laptop
+  edgewise plan --device pi5-8gb                       which model, in which format
   edgewise plan qwen2.5-0.5b:q8_0 --all-devices
   edgewise plan llama3.1-8b --device n150 --ctx 32768 --kv q8_0 --json | jq .verdict
 
@@ -45,7 +47,12 @@ PROMPT_TOKENS = 256
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the verb's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="a GGUF file, an installed model, demo, or a shape")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        help="a GGUF file, an installed model, demo, or a shape; none: which one to take",
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--device", metavar="NAME", help="a machine by name, of those below")
     where.add_argument("--this", action="store_true", help="this machine, measured for some seconds (the default)")
@@ -63,6 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Plans and prints."""
+    if arguments.model is None:
+        return _recommend(arguments)
     model, path = _find(arguments.model)
     if arguments.all_devices:
         found = [_assess(arguments, model, device, is_installed=False) for device in devices().values()]
@@ -71,17 +80,40 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             _print_table(found)
         return 0
-    config = load_config()
-    if arguments.device is not None:
-        device = device_named(arguments.device)
-    else:
-        device = this_machine(path, store_folder(), threads=config.threads, isa=config.isa)
+    device = _device(arguments, path)
     plan = _assess(arguments, model, device, is_installed=path is not None and arguments.device is None)
     if arguments.json:
         print_json(_facts(plan))
     else:
         _print(plan, _prompt_tokens(arguments, plan.settings.context_length))
     return 1 if plan.verdict == "does not fit" else 0
+
+
+def _recommend(arguments: argparse.Namespace) -> int:
+    if arguments.all_devices:
+        raise InvalidArgument("--all-devices is about one MODEL", hint="name one, or a device: --device pi5-8gb")
+    device = _device(arguments, None)
+    settings = _settings(arguments, 0, device)
+    found = recommend(settings, device, prompt_tokens=_prompt_tokens(arguments, settings.context_length))
+    if arguments.json:
+        print_json({"device": device.name, "recommended": [_facts(one) for one in found]})
+        return 0 if found else 1
+    if not found:
+        print(shown(f"no model that has a shape fits {device.title} with room to spare"))
+        return 1
+    print(shown(f"{device.title}: {size(found[0].available_bytes)} for a model"))
+    for label, one in zip(("best", "fastest"), found, strict=False):
+        name, speed = f"{one.model.name}:{one.model.format}", one.speed
+        rate = "" if speed is None else f"  {speed.decode.p50:.3g} tokens/s, limited by {speed.decode_limit}"
+        print(f"{label:<9}{name:<24}{size(one.memory.total_bytes):>9}{rate}")
+    return 0
+
+
+def _device(arguments: argparse.Namespace, path: Path | None) -> Device:
+    if arguments.device is not None:
+        return device_named(arguments.device)
+    config = load_config()
+    return this_machine(path, store_folder(), threads=config.threads, isa=config.isa)
 
 
 def _find(text: str) -> tuple[PlannedModel, Path | None]:
@@ -103,14 +135,17 @@ def _find(text: str) -> tuple[PlannedModel, Path | None]:
 
 
 def _assess(arguments: argparse.Namespace, model: PlannedModel, device: Device, *, is_installed: bool) -> Assessment:
+    settings = _settings(arguments, model.trained_length, device)
+    tokens = _prompt_tokens(arguments, settings.context_length)
+    return assess(model, settings, device, prompt_tokens=tokens, is_installed=is_installed)
+
+
+def _settings(arguments: argparse.Namespace, trained: int, device: Device) -> Settings:
     require_whole("--parallel", arguments.parallel, 1)
     if arguments.ctx is not None:
         require_whole("--ctx", arguments.ctx, 0)
-    trained = model.trained_length
     context = (min(4096, trained) if trained else 4096) if arguments.ctx is None else arguments.ctx or trained or 4096
-    settings = Settings(context, arguments.kv, arguments.kv, arguments.parallel, threads=device.cores)
-    tokens = _prompt_tokens(arguments, context)
-    return assess(model, settings, device, prompt_tokens=tokens, is_installed=is_installed)
+    return Settings(context, arguments.kv, arguments.kv, arguments.parallel, threads=device.cores)
 
 
 def _prompt_tokens(arguments: argparse.Namespace, context: int) -> int:

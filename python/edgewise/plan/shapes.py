@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from edgewise.errors import InvalidArgument
@@ -145,6 +146,7 @@ SHAPES: Mapping[str, Shape] = {
 }
 
 
+@cache
 def shape_named(text: str) -> PlannedModel:
     """The model of a shape: `llama3.2-3b`, or with a format `llama3.2-3b:q8_0`.
 
