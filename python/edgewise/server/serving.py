@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from edgewise.errors import InvalidArgument, SystemRefused, UnsupportedError
+from edgewise.server.heap import share_heap
 from edgewise.server.settings import ServerConfig
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def serve(app: Frame, config: ServerConfig, said: Callable[[str], None]) -> None
         EdgewiseError: with the reason why a model can not be loaded.
         KeyboardInterrupt: after a second signal.
     """
+    share_heap()
     running = server(app, config)
 
     def end() -> None:
