@@ -75,6 +75,3 @@ class Vocabulary:
         else:
             token = self._file_metadata.get(f"tokenizer.ggml.{name}_token_id")
         return token if isinstance(token, int) else -1
-
-    def _special_text(self, token: int) -> str:
-        return self.detokenize([token], special=True).decode("utf-8", errors="ignore") if token >= 0 else ""

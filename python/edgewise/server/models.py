@@ -152,11 +152,6 @@ class Models:
         """Models in memory, the one used last first."""
         return sorted(self._loaded.values(), key=lambda model: -model.used_s)
 
-    @property
-    def is_loading(self) -> bool:
-        """Whether a model is being loaded."""
-        return bool(self._loading)
-
     @asynccontextmanager
     async def lease(
         self,

@@ -45,6 +45,10 @@ class Job(ABC):
         if self._deadline_s is not None and now_s - self.asked_s > self._deadline_s:
             raise DeadlineExceeded(f"the answer was not complete within {self._deadline_s:g} s")
 
+    def worked_s(self, now_s: float) -> float | None:
+        """For how long it was worked on; None if it was not, or was cancelled meanwhile."""
+        return now_s - self.begun_s if self.begun_s > self.asked_s and not self.is_cancelled else None
+
     @abstractmethod
     def begin(self, engine: NativeEngine) -> None:
         """Takes up what the cache has of its tokens."""

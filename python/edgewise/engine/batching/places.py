@@ -6,7 +6,7 @@ import threading
 from bisect import insort
 from typing import TYPE_CHECKING
 
-from edgewise.errors import Closed, QueueFull
+from edgewise.errors import Closed, DeadlineExceeded, QueueFull
 
 if TYPE_CHECKING:
     from edgewise.engine.batching.job import Job
@@ -110,6 +110,19 @@ class Places:
         with self._changed:
             self._active.remove(job)
             insort(self._waiting, job, key=lambda one: one.number)
+
+    def due(self, now_s: float) -> list[Job]:
+        """Those that are to leave, because they are over, unwanted or late; the late ones fail for it."""
+        leaving = []
+        for job in self.all:
+            if not job.is_over and not job.is_cancelled:
+                try:
+                    job.check_deadline(now_s)
+                except DeadlineExceeded as error:
+                    job.fail(error)
+            if job.is_over or job.is_cancelled:
+                leaving.append(job)
+        return leaving
 
     def end(self, job: Job, work_s: float | None = None) -> None:
         """Takes a job out that is over, after it was worked on for so long."""

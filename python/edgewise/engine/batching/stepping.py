@@ -86,16 +86,8 @@ class Steps(Worker):
                 self._places.end(job)
 
     def _weed(self) -> None:
-        """Lets those leave that are over, or unwanted, or late."""
-        now_s = time.perf_counter()
-        for job in self._places.all:
-            if not job.is_over and not job.is_cancelled:
-                try:
-                    job.check_deadline(now_s)
-                except Exception as error:
-                    job.fail(error)
-            if job.is_over or job.is_cancelled:
-                self._leave(job)
+        for job in self._places.due(time.perf_counter()):
+            self._leave(job)
 
     def _leave(self, job: Job) -> None:
         try:
@@ -103,8 +95,7 @@ class Steps(Worker):
         except Exception as error:
             if not job.is_over:
                 job.fail(error)
-        has_begun = job.begun_s > job.asked_s
-        self._places.end(job, time.perf_counter() - job.begun_s if has_begun and not job.is_cancelled else None)
+        self._places.end(job, job.worked_s(time.perf_counter()))
         self._lacks_room = False
         self._told.append(job)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -184,15 +185,16 @@ async def _load(call: Call, empty: Mapping[str, Any]) -> Response:
     return reply({"model": name, "created_at": now(), **empty, "done": True, "done_reason": reason})
 
 
-class _Shape:
+class _Shape(ABC):
     """How deltas look in one of the two protocols."""
 
     def __init__(self, call: Call) -> None:
         self.model = call.body["model"]
         self.has_logprobs = bool(call.body.get("logprobs"))
 
+    @abstractmethod
     def content(self, text: str, thinking: str, calls: Sequence[ToolCall]) -> dict[str, Any]:
-        raise NotImplementedError
+        """What an answer says."""
 
     def end(self, prepared: Prepared, answer: Reply) -> dict[str, Any]:
         return {}
